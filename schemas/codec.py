@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from io import BytesIO
@@ -149,7 +150,7 @@ def decode(message: bytes) -> Event:
 
 def _millis(record: dict[str, Any]) -> int:
     # timestamp-millis arrives as an aware datetime; integer arithmetic keeps every millisecond
-    at = record["occurred_at"]
+    at: datetime = record["occurred_at"]
     return round(at.timestamp() * 1000)
 
 
