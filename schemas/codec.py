@@ -41,9 +41,9 @@ CURRENT: Final[Mapping[type[Event], str]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """One released schema version."""
+    """One released schema version. Compared by identity."""
 
     name: str  # "turn.v1"
     text: str

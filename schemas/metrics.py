@@ -44,10 +44,11 @@ BUILT_IN: Final[dict[str, tuple[int, Kind]]] = {
     "tokens_in": (5, Kind.TOKENS),
     "tokens_out": (6, Kind.TOKENS),
     "cost_usd": (7, Kind.MONEY),
+    "cancelled": (8, Kind.SCORE),  # the caller hung up: counted, and nobody's fault
 }
-FIRST_DECLARED_CODE: Final = 24  # 8..23 are kept for further built-in metrics
+FIRST_DECLARED_CODE: Final = 24  # 9..23 are kept for further built-in metrics
 # A fast pace decides whether quality or speed has drifted; nothing is decided on these.
-SLOW_ONLY: Final = frozenset({"picked", "tokens_in", "tokens_out", "cost_usd"})
+SLOW_ONLY: Final = frozenset({"picked", "cancelled", "tokens_in", "tokens_out", "cost_usd"})
 # A turn's set of counted facts is one signed 64-bit integer in Postgres.
 MAX_CODE: Final = 62
 

@@ -1,0 +1,113 @@
+"""The consumer as a process: connections, metrics endpoint, and the worker between them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry
+
+from consumer.errors import Unreachable
+from consumer.health import serve_metrics
+from consumer.metrics import ConsumerMetrics
+from consumer.migrate import require_current
+from consumer.store import Store
+from consumer.worker import SESSION_TIMEOUT_MS, Worker
+from schemas.topics import Topics
+
+DEFAULT_GROUP = "routefold-consumer"
+CONNECT_TIMEOUT_S = 10.0
+
+
+async def run_consumer(
+    *,
+    bootstrap_servers: str,
+    postgres_dsn: str,
+    topics: Topics,
+    group_id: str = DEFAULT_GROUP,
+    metrics_host: str = "127.0.0.1",
+    metrics_port: int | None = None,
+    stop: asyncio.Event,
+) -> None:
+    """Fold until `stop` is set. Raises ConsumerError, whose message is one clear line.
+
+    With a `metrics_port` (0: a free one) `/metrics` and `/healthz` are served on it.
+    """
+    await asyncio.to_thread(require_current, postgres_dsn)
+    metrics = ConsumerMetrics(CollectorRegistry())
+    async with (
+        _producer(bootstrap_servers) as producer,
+        _consumer(bootstrap_servers, group_id) as consumer,
+        serve_metrics(metrics.registry, metrics_host, metrics_port),
+    ):
+        worker = Worker(
+            consumer=consumer,
+            producer=producer,
+            topics=topics,
+            connect=lambda: Store.connect(postgres_dsn),
+            metrics=metrics,
+        )
+        await worker.run(stop)
+
+
+@contextlib.asynccontextmanager
+async def _producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        client_id="routefold-consumer",
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        linger_ms=0,
+        max_batch_size=1 << 20,
+        max_request_size=8 << 20,
+        request_timeout_ms=10_000,
+    )
+    await _start(producer, bootstrap_servers)
+    try:
+        yield producer
+    finally:
+        await _stop(producer)
+
+
+@contextlib.asynccontextmanager
+async def _consumer(bootstrap_servers: str, group_id: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        client_id="routefold-consumer",
+        group_id=group_id,
+        enable_auto_commit=False,
+        # Positions come from Postgres. An offset that the log lacks must stop us, never be skipped.
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
+        max_partition_fetch_bytes=4 << 20,
+        fetch_max_bytes=16 << 20,
+        fetch_max_wait_ms=100,
+    )
+    await _start(consumer, bootstrap_servers)
+    try:
+        yield consumer
+    finally:
+        await _stop(consumer)
+
+
+async def _start(client: AIOKafkaProducer | AIOKafkaConsumer, bootstrap_servers: str) -> None:
+    try:
+        await asyncio.wait_for(client.start(), timeout=CONNECT_TIMEOUT_S)
+    except (KafkaError, OSError, TimeoutError) as error:
+        await _stop(client)
+        raise Unreachable(
+            f"Kafka at {bootstrap_servers} is not reachable: is it running, and is "
+            "ROUTEFOLD_BOOTSTRAP_SERVERS right?"
+        ) from error
+
+
+async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """aiokafka's stop can wait for ever on a broker that is gone."""
+    with contextlib.suppress(KafkaError, TimeoutError):
+        await asyncio.wait_for(client.stop(), timeout=3.0)

@@ -1,0 +1,247 @@
+"""The fold: facts, and what is already counted, to exact sums. Pure; reads no clock.
+
+A fact counts once. Each turn keeps a set of the facts already counted, one bit a metric, which only
+grows; an event that brings no new bit is a duplicate, whatever its id. Facts about a turn whose
+attribution window has passed, measured by the latest event time seen in the partition, are refused:
+beyond it the sets are not kept. Both rules depend on the order of the log alone, so any batching
+and any replay give the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from consumer.facts import Cell, Events, Facts
+from schemas.evidence import ERA_SHIFT, HALF_LIVES_PER_ERA, POW2, UNIT_WEIGHT, SeriesKey, Sums
+
+# Sums of a batch are held in 64 bits: weight < 2^17, value < 2^31, so 2^14 facts of one row fit,
+# and an event brings a metric once.
+MAX_BATCH_EVENTS: Final = 1 << 14
+_LIMB: Final = 31
+_POW2: Final = np.array(POW2, dtype=np.int64)
+
+
+class ShareKey(NamedTuple):
+    """What a snapshot is about: one partition's share of one (router, request type)."""
+
+    partition: int
+    router: str
+    request_type: str
+
+
+@dataclass(slots=True)
+class Counts:
+    """Events by what became of them, and the latest turn time among the folded."""
+
+    folded: int = 0
+    duplicates: int = 0
+    late: int = 0
+    as_of_ms: int = 0
+
+    def add(self, other: Counts) -> None:
+        self.folded += other.folded
+        self.duplicates += other.duplicates
+        self.late += other.late
+        self.as_of_ms = max(self.as_of_ms, other.as_of_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSets:
+    """The distinct turns of a batch, and for each the set of facts counted before it."""
+
+    partition: NDArray[np.int64]
+    hi: NDArray[np.uint64]
+    lo: NDArray[np.uint64]
+    of_event: NDArray[np.int64]  # index of each event's turn
+
+    def __len__(self) -> int:
+        return len(self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a batch adds. Applying it is addition, but for `counted`, which replaces."""
+
+    evidence: Mapping[ShareKey, Mapping[SeriesKey, Sums]]
+    counts: Mapping[ShareKey, Counts]
+    counted: NDArray[np.int64]  # per turn of TurnSets: the set after the batch
+    stream_time_ms: Mapping[int, int]
+
+
+def turns_of(events: Events) -> TurnSets:
+    """The distinct turns of a batch."""
+    keys = pl.DataFrame({"p": events.partition, "hi": events.turn_hi, "lo": events.turn_lo})
+    distinct = keys.unique(maintain_order=True).with_row_index("turn")
+    of_event = keys.join(distinct, on=["p", "hi", "lo"], how="left", maintain_order="left")["turn"]
+    return TurnSets(
+        distinct["p"].to_numpy(),
+        distinct["hi"].to_numpy(),
+        distinct["lo"].to_numpy(),
+        of_event.cast(pl.Int64).to_numpy(),
+    )
+
+
+def fold(
+    facts: Facts, turns: TurnSets, counted: NDArray[np.int64], stream_time_ms: Mapping[int, int]
+) -> Fold:
+    """Fold a batch of at most MAX_BATCH_EVENTS events.
+
+    `counted` holds each turn's set before the batch (0: none), `stream_time_ms` each partition's
+    latest event time before the batch.
+    """
+    if len(facts.events.row) > MAX_BATCH_EVENTS:
+        raise ValueError(
+            f"a batch holds at most {MAX_BATCH_EVENTS} events, got {len(facts.events.row)}"
+        )
+    seen_at, after = _stream_times(facts.events, stream_time_ms)
+    late = _late(facts, seen_at)
+    new = _new_facts(facts, turns, counted, late)
+    counted_after = counted.copy()
+    turn_of_fact = turns.of_event[facts.event]
+    np.bitwise_or.at(counted_after, turn_of_fact[new], np.int64(1) << facts.code[new])
+    return Fold(
+        evidence=_sums(facts, new),
+        counts=_counts(facts, new, late),
+        counted=counted_after,
+        stream_time_ms=after,
+    )
+
+
+def _stream_times(
+    events: Events, before: Mapping[int, int]
+) -> tuple[NDArray[np.int64], dict[int, int]]:
+    """The stream time as each event sees it, itself included, and each partition's last one."""
+    seen_at = np.empty(len(events.row), dtype=np.int64)
+    after = dict(before)
+    for partition in np.unique(events.partition).tolist():
+        of_partition = np.flatnonzero(events.partition == partition)
+        running = np.maximum.accumulate(events.occurred_at[of_partition])
+        seen_at[of_partition] = np.maximum(running, before.get(partition, 0))
+        after[partition] = int(seen_at[of_partition[-1]])
+    return seen_at, after
+
+
+def _late(facts: Facts, seen_at: NDArray[np.int64]) -> NDArray[np.bool_]:
+    window = np.array([cell.router.window_ms for cell in facts.cells], dtype=np.int64)
+    return facts.events.turn_time_ms < seen_at - window[facts.events.cell]
+
+
+def _new_facts(
+    facts: Facts, turns: TurnSets, counted: NDArray[np.int64], late: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which facts count: not late, not counted before, and the first of their kind in the batch."""
+    turn = turns.of_event[facts.event]
+    bit = np.int64(1) << facts.code
+    fresh = ~late[facts.event] & (counted[turn] & bit == 0)
+    candidates = np.flatnonzero(fresh)
+    identity = turn[candidates] * 64 + facts.code[candidates]
+    _, first = np.unique(identity, return_index=True)
+    new = np.zeros(len(turn), dtype=np.bool_)
+    new[candidates[first]] = True
+    return new
+
+
+def _counts(
+    facts: Facts, new: NDArray[np.bool_], late: NDArray[np.bool_]
+) -> dict[ShareKey, Counts]:
+    events = facts.events
+    brings = np.zeros(len(events.row), dtype=np.bool_)
+    brings[facts.event[new]] = True
+    tally = (
+        pl.DataFrame(
+            {
+                "cell": events.cell,
+                "folded": brings,
+                "late": late,
+                "time": np.where(brings, events.turn_time_ms, 0),
+            }
+        )
+        .group_by("cell")
+        .agg(pl.len(), pl.col("folded").sum(), pl.col("late").sum(), pl.col("time").max())
+    )
+    counts: dict[ShareKey, Counts] = {}
+    for cell, total, folded, refused, time_ms in tally.iter_rows():
+        more = Counts(folded, total - folded - refused, refused, time_ms)
+        counts.setdefault(_share_key(facts.cells[cell]), Counts()).add(more)
+    return counts
+
+
+def _share_key(cell: Cell) -> ShareKey:
+    return ShareKey(cell.partition, cell.router.router, cell.request_type)
+
+
+def _sums(facts: Facts, new: NDArray[np.bool_]) -> dict[ShareKey, dict[SeriesKey, Sums]]:
+    event = facts.event[new]
+    frame = pl.DataFrame(
+        {
+            "cell": facts.events.cell[event],
+            "code": facts.code[new],
+            "fixed": facts.fixed[new],
+            "time": facts.events.turn_time_ms[event],
+        }
+    )
+    paces = _paces(facts.cells)
+    weighed = _weigh(frame.join(paces, on=["cell", "code"], how="inner"))
+    evidence: dict[ShareKey, dict[SeriesKey, Sums]] = {}
+    for cell, metric, pace, half_life_ms, era, shift, n, s1, high, low in weighed.iter_rows():
+        at = facts.cells[cell]
+        series = SeriesKey(at.arm, metric, pace, half_life_ms, era)
+        sums = Sums(n << shift, s1 << shift, ((high << _LIMB) + low) << shift)
+        share = evidence.setdefault(_share_key(at), {})
+        known = share.get(series)
+        share[series] = known.plus(sums) if known else sums
+    return evidence
+
+
+def _paces(cells: Sequence[Cell]) -> pl.DataFrame:
+    """One row for each (cell, metric, pace) that can be kept."""
+    rows = [
+        (index, cell.router.metric_code(metric), metric, pace, half_life_ms)
+        for index, cell in enumerate(cells)
+        for metric in cell.router.metrics
+        for pace, half_life_ms in cell.router.half_lives.paces(metric)
+    ]
+    schema = {
+        "cell": pl.Int64,
+        "code": pl.Int64,
+        "metric": pl.String,
+        "pace": pl.String,
+        "half_life_ms": pl.Int64,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _weigh(frame: pl.DataFrame) -> pl.DataFrame:
+    """Sums by row and power of two, in 64-bit integers (see MAX_BATCH_EVENTS)."""
+    half_life = frame["half_life_ms"].to_numpy()
+    forgets = half_life > 0
+    tick = frame["time"].to_numpy() * 1024 // np.where(forgets, half_life, 1)
+    base = np.where(forgets, _POW2[tick & 1023], UNIT_WEIGHT)
+    fixed = frame["fixed"].to_numpy()
+    square = fixed * fixed
+    return (
+        frame.select("cell", "metric", "pace", "half_life_ms")
+        .with_columns(
+            pl.Series("era", np.where(forgets, tick >> ERA_SHIFT, 0)),
+            pl.Series("shift", np.where(forgets, tick >> 10 & HALF_LIVES_PER_ERA - 1, 0)),
+            pl.Series("n", base),
+            pl.Series("s1", base * fixed),
+            pl.Series("high", base * (square >> _LIMB)),
+            pl.Series("low", base * (square & (1 << _LIMB) - 1)),
+        )
+        .group_by("cell", "metric", "pace", "half_life_ms", "era", "shift")
+        .agg(pl.col("n", "s1", "high", "low").sum())
+    )
+
+
+def add_evidence(into: dict[SeriesKey, Sums], more: Iterable[tuple[SeriesKey, Sums]]) -> None:
+    """Add evidence rows in place."""
+    for key, sums in more:
+        known = into.get(key)
+        into[key] = known.plus(sums) if known else sums

@@ -1,0 +1,1 @@
+"""Migrations of the consumer's tables: each revision under `versions` runs one SQL file here."""

@@ -1,0 +1,105 @@
+"""Changed shares to the snapshots topic, after their commit.
+
+Postgres is the truth and the topic an echo of it: what fails to go out is sent again, newer state
+replaces older unsent state, and readers ignore what they already have. Taking a partition publishes
+all its shares, which heals a crash between commit and publish, and a snapshots topic that was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from consumer.fold import ShareKey
+from consumer.metrics import ConsumerMetrics
+from consumer.shares import Shares
+from consumer.store import Progress
+from schemas import events
+from schemas.codec import encode
+
+log = structlog.get_logger(__name__)
+
+# A share changes with nearly every batch. Sending it at most 20 times a second keeps routers within
+# 50 ms of the commit and the topic small.
+MIN_INTERVAL_S: Final = 0.05
+RETRY_S: Final = 1.0
+
+
+class Outbox:
+    """Publishes the shares marked as changed, newest state only.
+
+    `owned` gives the writer's progress by partition; a share of a partition that is no longer owned
+    is not sent.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        topic: str,
+        shares: Shares,
+        owned: Callable[[], dict[int, Progress]],
+        metrics: ConsumerMetrics,
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._shares = shares
+        self._owned = owned
+        self._metrics = metrics
+        self._changed: set[ShareKey] = set()
+        self._moved: set[int] = set()
+        self._wake = asyncio.Event()
+
+    def mark(self, changed: Iterable[ShareKey], moved: Iterable[int]) -> None:
+        """These shares have changed, and these partitions have advanced, by a commit."""
+        self._changed.update(changed)
+        self._moved.update(moved)
+        self._wake.set()
+
+    async def run_once(self) -> None:
+        """Wait until something is marked, publish it, and rest a moment."""
+        await self._wake.wait()
+        try:
+            await self.flush()
+            await asyncio.sleep(MIN_INTERVAL_S)
+        except KafkaError as error:
+            log.warning("snapshots not published, will retry", error=repr(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def flush(self) -> None:
+        """Publish all that is marked. On failure everything stays marked."""
+        self._wake.clear()
+        changed, self._changed = self._changed, set()
+        moved, self._moved = self._moved, set()
+        try:
+            messages = self._messages(changed, moved)
+            sent = [
+                await self._producer.send(self._topic, key=key, value=value)
+                for key, value in messages
+            ]
+            await asyncio.gather(*sent)
+        except BaseException:
+            self.mark(changed, moved)
+            raise
+        self._metrics.snapshots.inc(len(messages))
+
+    def _messages(
+        self, changed: Iterable[ShareKey], moved: Iterable[int]
+    ) -> list[tuple[bytes, bytes]]:
+        owned = self._owned()
+        messages: list[tuple[bytes, bytes]] = []
+        for key in sorted(changed):
+            if at := owned.get(key.partition):
+                snapshot = self._shares.snapshot(key, at.epoch, at.next_offset)
+                messages.append((snapshot.key, encode(snapshot)))
+        for partition in sorted(moved):
+            if at := owned.get(partition):
+                progress = events.Progress(
+                    **{name: getattr(at, name) for name in events.Progress.__dataclass_fields__}
+                )
+                messages.append((progress.key, encode(progress)))
+        return messages

@@ -1,0 +1,78 @@
+"""The writer's copy of its partitions' evidence, from which snapshots are made.
+
+It follows Postgres: changed only by what a committed transaction added, dropped with the partition.
+Holds the visible eras only, so its size is bounded by the number of cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from consumer.fold import Counts, Fold, ShareKey, add_evidence
+from schemas.evidence import SeriesKey, Sums, visible
+from schemas.snapshot import Snapshot
+
+
+@dataclass(slots=True)
+class Share:
+    """One partition's share of the evidence of one (router, request type)."""
+
+    counts: Counts = field(default_factory=Counts)
+    evidence: dict[SeriesKey, Sums] = field(default_factory=dict)
+
+
+class Shares:
+    """All shares of the partitions that this writer owns."""
+
+    def __init__(self) -> None:
+        self._shares: dict[ShareKey, Share] = {}
+
+    def add(self, fold: Fold) -> set[ShareKey]:
+        """Add what a committed batch added; the keys whose snapshot has changed."""
+        for key, counts in fold.counts.items():
+            self._shares.setdefault(key, Share()).counts.add(counts)
+        for key, evidence in fold.evidence.items():
+            add_evidence(self._shares[key].evidence, evidence.items())
+        return set(fold.counts)
+
+    def load(
+        self,
+        counts: Iterable[tuple[ShareKey, Counts]],
+        evidence: Iterable[tuple[ShareKey, SeriesKey, Sums]],
+    ) -> None:
+        """Add the shares of partitions just taken, as the store has them."""
+        for key, its_counts in counts:
+            self._shares[key] = Share(its_counts)
+        for key, series, sums in evidence:
+            self._shares[key].evidence[series] = sums
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget partitions that were given up."""
+        gone = set(partitions)
+        self._shares = {k: s for k, s in self._shares.items() if k.partition not in gone}
+
+    def keys(self, partition: int) -> set[ShareKey]:
+        return {key for key in self._shares if key.partition == partition}
+
+    def snapshot(self, key: ShareKey, epoch: int, source_offset: int) -> Snapshot:
+        """The share as it is now. What has decayed to nothing is left out, and forgotten."""
+        share = self._shares[key]
+        as_of_ms = share.counts.as_of_ms
+        share.evidence = {k: share.evidence[k] for k in visible(share.evidence, as_of_ms)}
+        return Snapshot(
+            router=key.router,
+            request_type=key.request_type,
+            partition=key.partition,
+            epoch=epoch,
+            source_offset=source_offset,
+            as_of_ms=as_of_ms,
+            folded=share.counts.folded,
+            duplicates=share.counts.duplicates,
+            late=share.counts.late,
+            evidence=dict(share.evidence),
+        )
+
+    def evidence(self) -> Mapping[ShareKey, Mapping[SeriesKey, Sums]]:
+        """All evidence held, for checks."""
+        return {key: share.evidence for key, share in self._shares.items()}

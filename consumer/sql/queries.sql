@@ -1,0 +1,124 @@
+-- Every statement of the consumer. The schema is chosen by search_path, so that a rebuild runs the
+-- same statements beside the live tables.
+
+-- name: create_staging
+CREATE TEMP TABLE IF NOT EXISTS incoming_turns (
+    turn integer NOT NULL, partition integer NOT NULL, turn_id uuid NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: create_staging_sets
+CREATE TEMP TABLE IF NOT EXISTS changed_turns (
+    partition integer NOT NULL, turn_id uuid NOT NULL, counted bigint NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: take_partition
+-- Fence first, read the resume point second: after this no earlier writer can commit.
+INSERT INTO partition_progress AS p (partition, epoch, next_offset)
+VALUES (%(partition)s, 1, 0)
+ON CONFLICT (partition) DO UPDATE SET epoch = p.epoch + 1, updated_at = now()
+RETURNING epoch, next_offset, folded, duplicates, late, dead, stream_time_ms
+
+-- name: lock_progress
+SELECT partition, epoch, next_offset
+FROM partition_progress WHERE partition = ANY(%(partitions)s)
+ORDER BY partition FOR UPDATE
+
+-- name: advance_progress
+UPDATE partition_progress AS p
+SET next_offset = d.next_offset,
+    folded = p.folded + d.folded,
+    duplicates = p.duplicates + d.duplicates,
+    late = p.late + d.late,
+    dead = p.dead + d.dead,
+    stream_time_ms = d.stream_time_ms,
+    updated_at = now()
+FROM unnest(%(partition)s::int[], %(epoch)s::bigint[], %(start)s::bigint[],
+            %(next_offset)s::bigint[], %(folded)s::bigint[], %(duplicates)s::bigint[],
+            %(late)s::bigint[], %(dead)s::bigint[], %(stream_time_ms)s::bigint[])
+    AS d (partition, epoch, start, next_offset, folded, duplicates, late, dead, stream_time_ms)
+WHERE p.partition = d.partition AND p.epoch = d.epoch AND p.next_offset = d.start
+
+-- name: copy_incoming_turns
+COPY incoming_turns (turn, partition, turn_id) FROM STDIN (FORMAT BINARY)
+
+-- name: copy_counted
+COPY (
+    SELECT i.turn, t.counted
+    FROM incoming_turns AS i JOIN turn_states AS t USING (partition, turn_id)
+) TO STDOUT (FORMAT BINARY)
+
+-- name: copy_new_turns
+COPY turn_states (partition, turn_id, counted) FROM STDIN (FORMAT BINARY)
+
+-- name: copy_changed_turns
+COPY changed_turns (partition, turn_id, counted) FROM STDIN (FORMAT BINARY)
+
+-- name: update_turns
+UPDATE turn_states AS t SET counted = c.counted
+FROM changed_turns AS c WHERE t.partition = c.partition AND t.turn_id = c.turn_id
+
+-- name: forget_turns
+-- Turn ids begin with their time, so one bound names all turns whose window has passed.
+DELETE FROM turn_states WHERE partition = %(partition)s AND turn_id < %(before)s
+
+-- name: add_evidence
+INSERT INTO evidence AS e
+    (partition, router, request_type, arm, metric, pace, half_life_ms, era, n, s1, s2)
+SELECT partition, router, request_type, arm, metric, pace, half_life_ms, era,
+       n::numeric, s1::numeric, s2::numeric
+FROM unnest(%(partition)s::int[], %(router)s::text[], %(request_type)s::text[], %(arm)s::text[],
+            %(metric)s::text[], %(pace)s::text[], %(half_life_ms)s::bigint[], %(era)s::bigint[],
+            %(n)s::text[], %(s1)s::text[], %(s2)s::text[])
+    AS d (partition, router, request_type, arm, metric, pace, half_life_ms, era, n, s1, s2)
+ON CONFLICT (router, request_type, arm, metric, pace, half_life_ms, era, partition)
+DO UPDATE SET n = e.n + EXCLUDED.n, s1 = e.s1 + EXCLUDED.s1, s2 = e.s2 + EXCLUDED.s2
+
+-- name: add_counts
+INSERT INTO event_counts AS c
+    (partition, router, request_type, folded, duplicates, late, as_of_ms)
+SELECT *
+FROM unnest(%(partition)s::int[], %(router)s::text[], %(request_type)s::text[],
+            %(folded)s::bigint[], %(duplicates)s::bigint[], %(late)s::bigint[],
+            %(as_of_ms)s::bigint[])
+ON CONFLICT (partition, router, request_type)
+DO UPDATE SET folded = c.folded + EXCLUDED.folded,
+              duplicates = c.duplicates + EXCLUDED.duplicates,
+              late = c.late + EXCLUDED.late,
+              as_of_ms = greatest(c.as_of_ms, EXCLUDED.as_of_ms)
+
+-- name: save_router
+INSERT INTO routers AS r
+    (partition, router, version, config_text, window_ms, arms, request_types, declared_metrics,
+     quality_slow_ms, quality_fast_ms, latency_slow_ms, latency_fast_ms)
+VALUES
+    (%(partition)s, %(router)s, %(version)s, %(config_text)s, %(window_ms)s, %(arms)s,
+     %(request_types)s, %(declared_metrics)s, %(quality_slow_ms)s, %(quality_fast_ms)s,
+     %(latency_slow_ms)s, %(latency_fast_ms)s)
+ON CONFLICT (partition, router)
+DO UPDATE SET version = EXCLUDED.version, config_text = EXCLUDED.config_text,
+              window_ms = EXCLUDED.window_ms, arms = EXCLUDED.arms,
+              request_types = EXCLUDED.request_types,
+              declared_metrics = EXCLUDED.declared_metrics
+
+-- name: load_routers
+SELECT partition, router, version, config_text, window_ms, arms, request_types, declared_metrics,
+       quality_slow_ms, quality_fast_ms, latency_slow_ms, latency_fast_ms
+FROM routers WHERE partition = ANY(%(partitions)s)
+
+-- name: load_counts
+SELECT partition, router, request_type, folded, duplicates, late, as_of_ms
+FROM event_counts WHERE partition = ANY(%(partitions)s)
+
+-- name: load_evidence
+SELECT partition, router, request_type, arm, metric, pace, half_life_ms, era,
+       n::text, s1::text, s2::text
+FROM evidence JOIN event_counts USING (partition, router, request_type)
+WHERE partition = ANY(%(partitions)s)
+  AND (half_life_ms = 0 OR era > (as_of_ms * 1024 / half_life_ms >> 14) - 2)
+
+-- name: add_dead_letter
+INSERT INTO dead_letters
+    (partition, record_offset, log_time_ms, record_key, record_value, reason, detail)
+VALUES
+    (%(partition)s, %(record_offset)s, %(log_time_ms)s, %(record_key)s, %(record_value)s,
+     %(reason)s, %(detail)s)

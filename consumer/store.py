@@ -1,0 +1,279 @@
+"""Postgres: the only place where what was learned is kept.
+
+One transaction per batch holds everything a batch adds and the advance of its partitions, which
+succeeds only for the writer that took them last (compare-and-set on epoch and next offset). A
+writer that has been overtaken gets `Fenced` and has written nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql as compose
+
+from consumer.copy_binary import pack, unpack, uuid_column
+from consumer.errors import Fenced, Unreachable
+from consumer.fold import Counts, Fold, ShareKey, TurnSets
+from consumer.migrate import CONNECT_TIMEOUT_S, SCHEMA, unreachable_message
+from consumer.records import Batch, DeadLetter
+from consumer.routers import KnownRouter, PinnedHalfLives, Routers
+from consumer.sql import sql
+from schemas.evidence import SeriesKey, Sums
+
+# A writer that holds its rows locked while it is frozen must not block its successor for ever.
+_IDLE_IN_TRANSACTION_MS: Final = 60_000
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far this writer has folded one partition, under its own epoch."""
+
+    partition: int
+    epoch: int
+    next_offset: int
+    folded: int = 0
+    duplicates: int = 0
+    late: int = 0
+    dead: int = 0
+    stream_time_ms: int = 0
+
+
+class Store:
+    """One connection, one writer."""
+
+    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def connect(cls, dsn: str, schema: str = SCHEMA) -> Store:
+        """Raises Unreachable when the server does not answer."""
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+            )
+        except psycopg.OperationalError as error:
+            raise Unreachable(unreachable_message(dsn, error)) from None
+        path = compose.SQL("SET search_path TO {}").format(compose.Identifier(schema))
+        await connection.execute(path)
+        await connection.execute(
+            f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}"
+        )
+        await connection.execute(sql("create_staging"))
+        await connection.execute(sql("create_staging_sets"))
+        return cls(connection)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def take(self, partitions: Iterable[int]) -> list[Progress]:
+        """Become the writer of these partitions: raises their epoch, then reads where to go on."""
+        taken: list[Progress] = []
+        async with self._connection.transaction():
+            for partition in sorted(partitions):
+                cursor = await self._connection.execute(
+                    sql("take_partition"), {"partition": partition}
+                )
+                row = await cursor.fetchone()
+                assert row is not None
+                taken.append(Progress(partition, *row))
+        return taken
+
+    async def routers(self, partitions: Iterable[int]) -> Routers:
+        """What these partitions know about each router."""
+        cursor = await self._connection.execute(
+            sql("load_routers"), {"partitions": list(partitions)}
+        )
+        return {
+            (row[0], row[1]): KnownRouter(
+                router=row[1],
+                version=row[2],
+                config_text=row[3],
+                window_ms=row[4],
+                arms=tuple(row[5]),
+                request_types=tuple(row[6]),
+                declared_metrics=tuple(row[7]),
+                half_lives=PinnedHalfLives(*row[8:12]),
+            )
+            for row in await cursor.fetchall()
+        }
+
+    async def counts(self, partitions: Iterable[int]) -> list[tuple[ShareKey, Counts]]:
+        """Event counts of these partitions."""
+        cursor = await self._connection.execute(
+            sql("load_counts"), {"partitions": list(partitions)}
+        )
+        return [(ShareKey(*row[:3]), Counts(*row[3:])) for row in await cursor.fetchall()]
+
+    async def evidence(self, partitions: Iterable[int]) -> list[tuple[ShareKey, SeriesKey, Sums]]:
+        """Evidence rows of these partitions that a reader still sees."""
+        cursor = await self._connection.execute(
+            sql("load_evidence"), {"partitions": list(partitions)}
+        )
+        return [
+            (ShareKey(*row[:3]), SeriesKey(*row[3:8]), Sums(*map(int, row[8:11])))
+            for row in await cursor.fetchall()
+        ]
+
+    async def forget_turns(self, partition: int, before_ms: int) -> int:
+        """Drop the sets of turns older than `before_ms`; how many there were."""
+        bound = UUID(int=max(before_ms, 0) << 80)
+        cursor = await self._connection.execute(
+            sql("forget_turns"), {"partition": partition, "before": bound}
+        )
+        return cursor.rowcount
+
+    @asynccontextmanager
+    async def transaction(self, owned: Sequence[Progress]) -> AsyncIterator[Transaction]:
+        """One batch. Raises Fenced at once when another writer has taken one of the partitions."""
+        async with self._connection.transaction():
+            cursor = await self._connection.execute(
+                sql("lock_progress"), {"partitions": [p.partition for p in owned]}
+            )
+            found = {row[0]: (row[1], row[2]) for row in await cursor.fetchall()}
+            for progress in owned:
+                at = found.get(progress.partition)
+                if at != (progress.epoch, progress.next_offset):
+                    raise _fenced(progress, at)
+            yield Transaction(self._connection)
+
+
+def _fenced(mine: Progress, found: tuple[int, int] | None) -> Fenced:
+    return Fenced(
+        f"partition {mine.partition} has another writer: this one holds epoch {mine.epoch} at "
+        f"offset {mine.next_offset}, the database says {found}. Nothing was written; restart to "
+        "join again"
+    )
+
+
+class Transaction:
+    """The statements of one batch."""
+
+    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+        self._connection = connection
+
+    async def counted(self, turns: TurnSets) -> NDArray[np.int64]:
+        """For each turn the set of facts already counted; 0 for a turn not seen before."""
+        incoming = pack(
+            int4_turn=np.arange(len(turns)),
+            int4_partition=turns.partition,
+            uuid_turn=uuid_column(turns.hi, turns.lo),
+        )
+        counted = np.zeros(len(turns), dtype=np.int64)
+        async with self._connection.cursor() as cursor:
+            async with cursor.copy(sql("copy_incoming_turns")) as copy:
+                await copy.write(incoming)
+            async with cursor.copy(sql("copy_counted")) as copy:
+                stream = b"".join([bytes(chunk) async for chunk in copy])
+        index, sets = unpack(stream, "int4", "int8")
+        counted[index] = sets
+        return counted
+
+    async def save_turns(
+        self, turns: TurnSets, before: NDArray[np.int64], after: NDArray[np.int64]
+    ) -> None:
+        """Store the sets that a batch has changed."""
+        new = before == 0
+        changed = ~new & (after != before)
+        async with self._connection.cursor() as cursor:
+            for which, statement in ((new & (after != 0), "new"), (changed, "changed")):
+                if not which.any():
+                    continue
+                rows = pack(
+                    int4_partition=turns.partition[which],
+                    uuid_turn=uuid_column(turns.hi[which], turns.lo[which]),
+                    int8_counted=after[which],
+                )
+                async with cursor.copy(sql(f"copy_{statement}_turns")) as copy:
+                    await copy.write(rows)
+            if changed.any():
+                await cursor.execute(sql("update_turns"))
+
+    async def add(self, fold: Fold) -> None:
+        """Add evidence and event counts."""
+        rows = sorted(
+            (share, series, sums)
+            for share, evidence in fold.evidence.items()
+            for series, sums in evidence.items()
+        )
+        if rows:
+            await self._connection.execute(
+                sql("add_evidence"),
+                {
+                    **_columns(ShareKey, [share for share, _, _ in rows]),
+                    **_columns(SeriesKey, [series for _, series, _ in rows]),
+                    **{
+                        name: [str(getattr(sums, name)) for _, _, sums in rows]
+                        for name in Sums._fields
+                    },
+                },
+            )
+        counts = sorted(fold.counts.items(), key=lambda item: item[0])
+        if counts:
+            fields = ("folded", "duplicates", "late", "as_of_ms")
+            columns = {name: [getattr(c, name) for _, c in counts] for name in fields}
+            await self._connection.execute(
+                sql("add_counts"), {**_columns(ShareKey, [key for key, _ in counts]), **columns}
+            )
+
+    async def save_routers(self, routers: Iterable[tuple[int, KnownRouter]]) -> None:
+        """Store routers that the batch configured, each with its partition."""
+        for partition, known in routers:
+            row = {
+                "partition": partition,
+                "router": known.router,
+                "version": known.version,
+                "config_text": known.config_text,
+                "window_ms": known.window_ms,
+                "arms": list(known.arms),
+                "request_types": list(known.request_types),
+                "declared_metrics": list(known.declared_metrics),
+                **asdict(known.half_lives),
+            }
+            await self._connection.execute(sql("save_router"), row)
+
+    async def bury(self, batch: Batch, letters: Sequence[DeadLetter]) -> None:
+        """Store records that can't be folded, as they were."""
+        if not letters:
+            return
+        rows = [
+            {
+                "partition": int(batch.partition[letter.row]),
+                "record_offset": int(batch.offset[letter.row]),
+                "log_time_ms": int(batch.log_time_ms[letter.row]),
+                "record_key": batch.keys[letter.row],
+                "record_value": batch.values[letter.row],
+                "reason": letter.reason,
+                # a NUL can be in any decoded string, and Postgres has no place for it in text
+                "detail": letter.detail.replace("\0", "\\0"),
+            }
+            for letter in letters
+        ]
+        async with self._connection.cursor() as cursor:
+            await cursor.executemany(sql("add_dead_letter"), rows)
+
+    async def advance(self, before: Sequence[Progress], after: Sequence[Progress]) -> None:
+        """Move the partitions on, by compare-and-set. Raises Fenced, and then nothing is kept."""
+        pairs = list(zip(before, after, strict=True))
+        columns: dict[str, list[Any]] = {
+            "partition": [b.partition for b in before],
+            "epoch": [b.epoch for b in before],
+            "start": [b.next_offset for b in before],
+            "next_offset": [a.next_offset for a in after],
+            "stream_time_ms": [a.stream_time_ms for a in after],
+        }
+        for name in ("folded", "duplicates", "late", "dead"):
+            columns[name] = [getattr(a, name) - getattr(b, name) for b, a in pairs]
+        cursor = await self._connection.execute(sql("advance_progress"), columns)
+        if cursor.rowcount != len(before):
+            raise _fenced(before[0], None)
+
+
+def _columns(kind: type[Any], rows: Sequence[Any]) -> Mapping[str, list[Any]]:
+    return {name: [row[i] for row in rows] for i, name in enumerate(kind._fields)}

@@ -1,0 +1,300 @@
+"""The loop: Kafka decides which partitions are ours, Postgres decides whether we may write.
+
+On taking partitions: raise their epoch, read the next offset, seek there, publish their shares. On
+losing one of the servers: go on trying, and take the partitions again when it is back, which also
+settles whether an interrupted commit went through. On `Fenced`: stop; a supervisor starts anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from typing import Any, Final
+
+import psycopg
+import structlog
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    TopicPartition,
+)
+from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
+
+from consumer.errors import ConsumerError, LogMismatch, Unreachable
+from consumer.fold import MAX_BATCH_EVENTS
+from consumer.metrics import ConsumerMetrics
+from consumer.outbox import Outbox
+from consumer.store import Progress, Store
+from consumer.writer import Committed, Writer
+from schemas.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+# Small batches cost a transaction each. 50 ms fills them, and is a third of the freshness promised.
+BATCH_INTERVAL_S: Final = 0.05
+# A pause between tries while a server is away: soon enough to resume, too slow to hammer it.
+RETRY_S: Final = 1.0
+# A member that died is replaced after this long; below 6 s brokers refuse it by default.
+SESSION_TIMEOUT_MS: Final = 6_000
+# aiokafka has been seen alive but stuck after a broker restart: no progress for this long, with
+# records waiting, ends the process, and its supervisor starts a fresh one.
+STALL_S: Final = 60.0
+# What psycopg raises when the server or the connection is gone, and never for bad data.
+DATABASE_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+# How often sets of turns whose window has passed are dropped, offsets and lag are reported.
+HOUSEKEEPING_S: Final = 5.0
+
+
+class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Runs until `stop` is set, or a ConsumerError ends it.
+
+    `connect` opens the store; it is called again after the database went away.
+    """
+
+    def __init__(
+        self,
+        *,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        topics: Topics,
+        connect: Callable[[], Coroutine[Any, Any, Store]],
+        metrics: ConsumerMetrics,
+    ) -> None:
+        self._consumer = consumer
+        self._topics = topics
+        self._connect = connect
+        self._metrics = metrics
+        self._store: Store | None = None
+        self._writer: Writer | None = None
+        self._producer = producer
+        self._outbox: Outbox | None = None
+        # A batch and a change of ownership must not overlap.
+        self._busy = asyncio.Lock()
+        # Records fetched under an earlier ownership are dropped: they are fetched again.
+        self._generation = 0
+        self._moved_at = time.monotonic()
+
+    @property
+    def owned(self) -> dict[int, Progress]:
+        """Progress by partition, for the partitions this worker writes."""
+        return self._writer.progress if self._writer else {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Fold until `stop` is set. Raises ConsumerError."""
+        await self._open_store()
+        self._consumer.subscribe([self._topics.events], listener=self)
+        tasks = [
+            asyncio.create_task(self._fold_until(stop), name="fold"),
+            asyncio.create_task(self._publish(), name="outbox"),
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._outbox is not None:
+            # What was committed last should reach the routers; else the next start sends it.
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(self._outbox.flush(), timeout=2.0)
+        if self._store is not None:
+            with contextlib.suppress(psycopg.Error):
+                await self._store.close()
+
+    async def _open_store(self) -> None:
+        self._store = await self._connect()
+        self._writer = Writer(self._store)
+        self._outbox = Outbox(
+            self._producer,
+            self._topics.snapshots,
+            self._writer.shares,
+            lambda: self.owned,
+            self._metrics,
+        )
+
+    # Called by aiokafka, which waits for them before it goes on with the rebalance.
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        async with self._busy:
+            self._generation += 1
+            if self._writer is not None:
+                self._writer.drop(tp.partition for tp in revoked)
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        async with self._busy:
+            try:
+                await self._take({tp.partition for tp in assigned})
+            except DATABASE_AWAY as error:
+                # Raising here would kill aiokafka's coordinator; the fold loop takes them instead.
+                log.warning("partitions not taken yet", error=str(error).strip())
+
+    async def _take(self, partitions: Iterable[int]) -> None:
+        """Become the writer and seek. Raises LogMismatch when the log lacks the next offset."""
+        assert self._writer is not None
+        assert self._outbox is not None
+        wanted = [TopicPartition(self._topics.events, p) for p in sorted(partitions)]
+        if not wanted:
+            return
+        self._generation += 1
+        taken = await self._writer.take(tp.partition for tp in wanted)
+        for tp, progress in zip(wanted, taken, strict=True):
+            self._consumer.seek(tp, progress.next_offset)
+            self._metrics.next_offset.labels(tp.partition).set(progress.next_offset)
+            self._outbox.mark(self._writer.shares.keys(tp.partition), [tp.partition])
+        self._moved_at = time.monotonic()
+        log.info(
+            "partitions taken",
+            partitions={p.partition: {"epoch": p.epoch, "next": p.next_offset} for p in taken},
+        )
+
+    async def _fold_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                full = await self._fold_once()
+            except DATABASE_AWAY as error:
+                await self._recover(error, stop)
+                continue
+            except OffsetOutOfRangeError as error:
+                raise await self._log_mismatch() from error
+            except KafkaError as error:
+                log.warning("Kafka does not answer, will retry", error=repr(error))
+                self._metrics.interruptions.labels("kafka").inc()
+                await _sleep(RETRY_S, stop)
+                continue
+            if not full:
+                await _sleep(BATCH_INTERVAL_S - (time.monotonic() - started), stop)
+
+    async def _fold_once(self) -> bool:
+        """Fold what is there. True when there was a full batch, so that more is likely waiting."""
+        await self._take_what_is_ours()
+        generation = self._generation
+        records = await self._consumer.getmany(
+            timeout_ms=int(BATCH_INTERVAL_S * 1000), max_records=MAX_BATCH_EVENTS
+        )
+        if not records:
+            return False
+        async with self._busy:
+            if generation != self._generation:
+                return True
+            assert self._writer is not None
+            assert self._outbox is not None
+            started = time.monotonic()
+            by_partition = {tp.partition: rs for tp, rs in records.items()}
+            moved = by_partition.keys() & self.owned.keys()
+            for committed in await self._writer.write(by_partition):
+                self._outbox.mark(committed.changed, moved)
+                self._count(committed)
+            self._moved_at = time.monotonic()
+            self._metrics.batch_seconds.observe(self._moved_at - started)
+        return sum(map(len, records.values())) >= MAX_BATCH_EVENTS // 2
+
+    async def _take_what_is_ours(self) -> None:
+        """Take partitions that were assigned while the database was away."""
+        assigned = {tp.partition for tp in self._consumer.assignment()}
+        if assigned - self.owned.keys():
+            async with self._busy:
+                await self._take(assigned - self.owned.keys())
+
+    def _count(self, committed: Committed) -> None:
+        fates = self._metrics.events.labels
+        fates("folded").inc(committed.counts.folded)
+        fates("duplicate").inc(committed.counts.duplicates)
+        fates("late").inc(committed.counts.late)
+        fates("dead").inc(len(committed.dead))
+        for letter in committed.dead:
+            self._metrics.dead_letters.labels(letter.reason).inc()
+        if committed.dead:
+            first = committed.dead[0]
+            log.warning("dead letters", count=len(committed.dead), reason=first.reason)
+
+    async def _recover(self, error: psycopg.Error, stop: asyncio.Event) -> None:
+        """Wait for the database, then take the partitions again: it knows what was committed."""
+        log.warning("Postgres does not answer, will retry", error=str(error).strip())
+        self._metrics.interruptions.labels("postgres").inc()
+        async with self._busy:
+            if self._store is not None:
+                with contextlib.suppress(psycopg.Error):
+                    await self._store.close()
+            while not stop.is_set():
+                try:
+                    await self._open_store()
+                    await self._take(tp.partition for tp in self._consumer.assignment())
+                except (Unreachable, *DATABASE_AWAY):
+                    await _sleep(RETRY_S, stop)
+                else:
+                    log.info("Postgres is back")
+                    return
+
+    async def _log_mismatch(self) -> LogMismatch:
+        partitions = [TopicPartition(self._topics.events, p) for p in self.owned]
+        first = await self._consumer.beginning_offsets(partitions)
+        end = await self._consumer.end_offsets(partitions)
+        for tp in partitions:
+            at = self.owned[tp.partition].next_offset
+            if not first[tp] <= at <= end[tp]:
+                return LogMismatch(
+                    f"partition {tp.partition} of {tp.topic}: the next event to fold is at offset "
+                    f"{at}, but the log holds {first[tp]} to {end[tp]}. Was the topic emptied or "
+                    "created anew? The evidence in Postgres no longer matches it"
+                )
+        return LogMismatch(f"{self._topics.events}: an offset to fold is not in the log")
+
+    async def _publish(self) -> None:
+        while True:
+            assert self._outbox is not None
+            await self._outbox.run_once()
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            try:
+                await self._report_position()
+                await self._forget_turns()
+            except (KafkaError, *DATABASE_AWAY) as error:
+                log.debug("housekeeping skipped", error=repr(error))
+
+    async def _report_position(self) -> None:
+        """Lag for our metrics; group offsets so that the usual Kafka tools show it as well."""
+        owned = {TopicPartition(self._topics.events, p): at for p, at in self.owned.items()}
+        if not owned:
+            return
+        end = await self._consumer.end_offsets(list(owned))
+        waiting = 0
+        for tp, progress in owned.items():
+            lag = end[tp] - progress.next_offset
+            waiting += lag
+            self._metrics.lag.labels(tp.partition).set(lag)
+            self._metrics.next_offset.labels(tp.partition).set(progress.next_offset)
+        if not waiting:
+            self._moved_at = time.monotonic()
+        elif time.monotonic() - self._moved_at > STALL_S:
+            raise ConsumerError(
+                f"{waiting} records wait but none was folded for {STALL_S:.0f} s; restarting helps"
+            )
+        with contextlib.suppress(CommitFailedError):  # a rebalance is under way
+            await self._consumer.commit({tp: at.next_offset for tp, at in owned.items()})
+
+    async def _forget_turns(self) -> None:
+        if self._busy.locked():
+            return  # a batch is being written; there is no hurry
+        async with self._busy:
+            assert self._writer is not None
+            await self._writer.forget_turns()
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    """Sleep, but not beyond a stop."""
+    if seconds > 0:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), timeout=seconds)

@@ -1,0 +1,202 @@
+"""One writer: folds batches of its partitions into the store, each in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from consumer.decode import decode_batch
+from consumer.errors import LogMismatch
+from consumer.facts import Facts, facts_of
+from consumer.fold import MAX_BATCH_EVENTS, Counts, Fold, ShareKey, fold, turns_of
+from consumer.records import Batch, DeadLetter, LogRecord
+from consumer.routers import Routers, configure
+from consumer.shares import Shares
+from consumer.store import Progress, Store
+from schemas.codec import current
+from schemas.errors import InvalidConfig
+from schemas.events import RouterConfigured
+from schemas.router_config import parse_config
+
+REASON_CONFIG: Final = "invalid_config"
+_CONFIG_PREFIX: Final = current(RouterConfigured).prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one committed batch did."""
+
+    changed: set[ShareKey]
+    counts: Counts
+    dead: Sequence[DeadLetter]
+
+
+class Writer:
+    """Owns the state of its partitions between batches; `store` owns it for good.
+
+    After any exception but Fenced the partitions must be taken again: only the store knows whether
+    the last transaction was committed.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._progress: dict[int, Progress] = {}
+        self._routers: Routers = {}
+        self.shares = Shares()
+
+    @property
+    def progress(self) -> dict[int, Progress]:
+        """Progress by partition, for the partitions owned now."""
+        return self._progress
+
+    async def take(self, partitions: Iterable[int]) -> list[Progress]:
+        """Become the writer of these partitions, and load what is known about them."""
+        wanted = sorted(partitions)
+        taken = await self._store.take(wanted)
+        self.drop(wanted)
+        self._routers |= await self._store.routers(wanted)
+        self.shares.load(await self._store.counts(wanted), await self._store.evidence(wanted))
+        self._progress |= {progress.partition: progress for progress in taken}
+        return taken
+
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Stop being the writer of these partitions. Nothing needs to be written."""
+        gone = set(partitions)
+        self._progress = {p: at for p, at in self._progress.items() if p not in gone}
+        self._routers = {key: r for key, r in self._routers.items() if key[0] not in gone}
+        self.shares.drop(gone)
+
+    async def write(self, records: Mapping[int, Sequence[LogRecord]]) -> list[Committed]:
+        """Fold records that follow on from each partition's next offset.
+
+        Records of a partition that is not owned are ignored. Raises Fenced, LogMismatch, or what
+        the database driver raises.
+        """
+        mine = {p: rs for p, rs in records.items() if p in self._progress and rs}
+        for partition, its_records in mine.items():
+            _check_order(self._progress[partition].next_offset, partition, its_records)
+        committed: list[Committed] = []
+        for piece in split(mine):
+            committed.append(await self._write_batch(Batch.of(piece)))
+            # heartbeats and snapshots must get their turn while the log is caught up with
+            await asyncio.sleep(0)
+        return committed
+
+    async def forget_turns(self) -> None:
+        """Drop the sets of turns that no outcome can reach any more: their window has passed."""
+        for partition, progress in self._progress.items():
+            windows = [r.window_ms for (p, _), r in self._routers.items() if p == partition]
+            if windows:
+                await self._store.forget_turns(partition, progress.stream_time_ms - max(windows))
+
+    async def _write_batch(self, batch: Batch) -> Committed:
+        routers, facts = believe(batch, self._routers)
+        before = [self._progress[p] for p in dict.fromkeys(batch.partition.tolist())]
+        turns = turns_of(facts.events)
+        stream_time = {p.partition: p.stream_time_ms for p in before}
+        async with self._store.transaction(before) as transaction:
+            counted = await transaction.counted(turns)
+            folded = fold(facts, turns, counted, stream_time)
+            await transaction.save_turns(turns, counted, folded.counted)
+            await transaction.add(folded)
+            await transaction.save_routers(
+                (key[0], router)
+                for key, router in routers.items()
+                if self._routers.get(key) is not router
+            )
+            await transaction.bury(batch, facts.dead)
+            after = _advanced(before, batch, folded, facts.dead)
+            await transaction.advance(before, after)
+        self._routers = routers
+        self._progress |= {progress.partition: progress for progress in after}
+        total = Counts()
+        for counts in folded.counts.values():
+            total.add(counts)
+        return Committed(self.shares.add(folded), total, facts.dead)
+
+
+def split(
+    records: Mapping[int, Sequence[LogRecord]],
+) -> Iterator[dict[int, Sequence[LogRecord]]]:
+    """Cut records into batches of at most MAX_BATCH_EVENTS in which configurations come first.
+
+    So every event is folded with the configuration that stands before it in its partition.
+    """
+    left = dict(records)
+    while left:
+        piece: dict[int, Sequence[LogRecord]] = {}
+        room = MAX_BATCH_EVENTS
+        for partition in list(left):
+            its_records = left[partition]
+            cut = min(_next_config(its_records), room)
+            if cut:
+                piece[partition] = its_records[:cut]
+                room -= cut
+            if cut == len(its_records):
+                del left[partition]
+            else:
+                left[partition] = its_records[cut:]
+        yield piece
+
+
+def _next_config(records: Sequence[LogRecord]) -> int:
+    """Index of the first configuration that stands behind an event; the length if there is none."""
+    event_seen = False
+    for index, record in enumerate(records):
+        is_config = record.value is not None and record.value.startswith(_CONFIG_PREFIX)
+        if is_config and event_seen:
+            return index
+        event_seen = event_seen or not is_config
+    return len(records)
+
+
+def believe(batch: Batch, routers: Routers) -> tuple[Routers, Facts]:
+    """The routers after the batch's configurations, and the facts of its events. Pure."""
+    decoded = decode_batch(batch)
+    dead = list(decoded.dead)
+    for row, event in decoded.configs:
+        try:
+            if batch.keys[row] != event.key:
+                raise InvalidConfig(f"key {batch.keys[row]!r} should be {event.key!r}")
+            config = parse_config(event.config)
+            if config.router != event.router:
+                raise InvalidConfig(f"configuration of {config.router!r} under {event.router!r}")
+            routers = configure(routers, int(batch.partition[row]), event.version, config)
+        except InvalidConfig as error:
+            dead.append(DeadLetter(row, REASON_CONFIG, str(error)))
+    return routers, facts_of(batch, replace(decoded, dead=dead), routers)
+
+
+def _check_order(next_offset: int, partition: int, records: Sequence[LogRecord]) -> None:
+    """Everything rests on folding the log in order, each record once; so it is checked."""
+    expected = next_offset
+    for record in records:
+        if record.offset < expected:
+            raise LogMismatch(
+                f"partition {partition}: got offset {record.offset} where {expected} or later "
+                "was due; this is a fault of the consumer, restart it"
+            )
+        expected = record.offset + 1
+
+
+def _advanced(
+    before: Sequence[Progress], batch: Batch, folded: Fold, dead: Sequence[DeadLetter]
+) -> list[Progress]:
+    after = {
+        p.partition: replace(
+            p, stream_time_ms=folded.stream_time_ms.get(p.partition, p.stream_time_ms)
+        )
+        for p in before
+    }
+    for partition, offset in zip(batch.partition.tolist(), batch.offset.tolist(), strict=True):
+        after[partition].next_offset = offset + 1
+    for key, counts in folded.counts.items():
+        progress = after[key.partition]
+        progress.folded += counts.folded
+        progress.duplicates += counts.duplicates
+        progress.late += counts.late
+    for letter in dead:
+        after[int(batch.partition[letter.row])].dead += 1
+    return [after[p.partition] for p in before]
