@@ -104,7 +104,7 @@ def beta_posterior(
     for reward, evidence in rewards:
         total += reward * evidence.n
         successes += reward * evidence.s1 / SCORE_ONE
-    scale = min(1.0, max_mass / total) if total > 0.0 else 1.0
+    scale = max_mass / total if total > max_mass else 1.0
     return BetaPosterior(
         alpha=prior.alpha + scale * successes,
         beta=prior.beta + scale * max(total - successes, 0.0),

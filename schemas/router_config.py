@@ -8,7 +8,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from schemas.errors import InvalidConfig
 from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE
@@ -26,6 +34,16 @@ MetricName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ArmName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 Tier = Literal[1, 2, 3]
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
+MIN_REWARD: Final = 1e-6  # below it a product underflows in Postgres, which refuses to go on
+
+
+def _zero_or_sizeable(reward: float) -> float:
+    if 0.0 < reward < MIN_REWARD:
+        raise ValueError(f"a reward weight is 0 or at least {MIN_REWARD:g}, got {reward:g}")
+    return reward
+
+
+Reward = Annotated[float, Field(ge=0, le=1000), AfterValidator(_zero_or_sizeable)]
 HalfLife = Annotated[float, Field(gt=0.1, le=10 * 365 * 86400.0)]
 
 
@@ -138,7 +156,7 @@ class RouterConfig(_Strict):
         REQUEST_TYPES
     )
     weights: Weights = Weights()
-    rewards: dict[MetricName, Annotated[float, Field(ge=0, le=1000)]] = Field(
+    rewards: dict[MetricName, Reward] = Field(
         default_factory=lambda: {"quality": 1.0, "error": 1.0},
         description="Metrics that outcomes may score, with their share in the reward; 0: only kept",
     )

@@ -165,13 +165,13 @@ WITH config AS (
         ON e.router = c.router AND e.request_type = c.request_type AND e.arm = c.arm
         AND c.rewards ? e.metric
     GROUP BY c.router, c.request_type, c.arm, c.prior_mean, c.prior_mass, c.max_mass
+), capped AS (
+    SELECT *, CASE WHEN total > max_mass THEN max_mass / total ELSE 1 END AS scale FROM rewarded
 ), shaped AS (
-    -- least() passes over the null of a cell without observations
     SELECT router, request_type, arm, total AS observations,
-           prior_mean * prior_mass + least(1, max_mass / nullif(total, 0)) * successes AS alpha,
-           (1 - prior_mean) * prior_mass
-               + least(1, max_mass / nullif(total, 0)) * greatest(total - successes, 0) AS beta
-    FROM rewarded
+           prior_mean * prior_mass + scale * successes AS alpha,
+           (1 - prior_mean) * prior_mass + scale * greatest(total - successes, 0) AS beta
+    FROM capped
 )
 SELECT router, request_type, arm, alpha, beta, alpha / (alpha + beta) AS mean, observations
 FROM shaped;

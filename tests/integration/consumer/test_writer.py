@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from uuid import UUID
 
 import psycopg
@@ -12,7 +12,7 @@ import pytest
 from consumer.errors import Fenced
 from consumer.store import Store
 from consumer.writer import Writer
-from schemas.codec import encode
+from schemas.codec import Event, encode
 from schemas.evidence import SeriesKey, Sums
 from schemas.request_types import REQUEST_TYPES
 from tests.factories import T0, Record, config, configured, outcome, records, traffic, turn, uuid7
@@ -48,10 +48,10 @@ def evidence(database: str) -> Mapping[tuple[object, ...], Sums]:
     return {row[:8]: Sums(*(int(str(v)) for v in row[8:])) for row in table(database, query)}
 
 
-def log(count: int = 300, seed: int = 1, **fields: object) -> list[Record]:
+def log(count: int = 300, seed: int = 1) -> list[Record]:
     rng = random.Random(seed)
     arms = ("a", "b", "c")
-    cfg = configured(config(arms=arms, **fields))
+    cfg = configured(config(arms=arms))
     return records([cfg, *traffic(count, rng, arms=arms, request_types=REQUEST_TYPES)])
 
 
@@ -112,7 +112,7 @@ async def test_repeats_in_any_batch_change_nothing(open_writer: Open, database: 
     again = [outcome(one, uuid7(T0 + i, rng), scores={"quality": 0.9}) for i in range(5)]
     writer = await open_writer()
     await writer.take([0, 1])
-    events = [configured(config()), says, turn(one), turn(one), says, *again, says]
+    events: list[Event] = [configured(config()), says, turn(one), turn(one), says, *again, says]
     for record in records(events):
         await writer.write({0: [record]})
     await writer.write({1: records([configured(config()), turn(one), says])})
@@ -189,7 +189,7 @@ async def test_late_facts_are_refused_and_counted(open_writer: Open, database: s
     rng = random.Random(5)
     day = 86_400_000
     old, recent = uuid7(T0, rng), uuid7(T0 + 2 * day, rng)
-    events: Sequence[object] = [
+    events: list[Event] = [
         configured(config()),
         turn(old),
         turn(recent),
@@ -198,7 +198,7 @@ async def test_late_facts_are_refused_and_counted(open_writer: Open, database: s
     ]
     writer = await open_writer()
     await writer.take([0])
-    await writer.write({0: records(events)})  # type: ignore[arg-type]
+    await writer.write({0: records(events)})
     counts = table(database, "SELECT folded, duplicates, late FROM event_counts")
     assert counts == [(3, 0, 1)]
     await writer.forget_turns()
@@ -211,7 +211,7 @@ async def test_events_are_judged_by_the_configuration_before_them(
     rng = random.Random(6)
     first, second = config(arms=("a", "b")), config(arms=("a", "b", "c"))
     ids = [uuid7(T0 + i, rng) for i in range(3)]
-    events = [
+    events: list[Event] = [
         configured(first),
         turn(ids[0], arm="c"),
         configured(second, 2),

@@ -1,0 +1,174 @@
+"""The fold against an oracle that works event by event, for any events, order and batching."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from consumer.fold import ShareKey, TurnSets, fold, turns_of
+from consumer.records import Batch
+from consumer.routers import Routers
+from consumer.writer import believe, split
+from schemas.events import Outcome, RouterConfigured, Turn
+from schemas.evidence import SeriesKey, Sums
+from tests.factories import T0, config, configured, outcome, records, turn, uuid7
+from tests.oracle import Oracle, Row
+
+HALF_LIVES = st.sampled_from(
+    [
+        {},
+        {"quality": {"slow": 3600.0, "fast": 60.0}},
+        {"quality": {"slow": None, "fast": None}, "latency": {"slow": 1.0, "fast": 0.5}},
+    ]
+)
+
+
+class InMemory:
+    """Drives the pure fold as the writer does, with dictionaries for Postgres."""
+
+    def __init__(self) -> None:
+        self.routers: Routers = {}
+        self.counted: dict[tuple[int, int], int] = {}
+        self.stream_time: dict[int, int] = {}
+        self.rows: dict[tuple[ShareKey, SeriesKey], Sums] = {}
+        self.folded = self.duplicates = self.late = self.dead = 0
+
+    def write(self, events: list[Any]) -> None:
+        for piece in split({0: records(events)}):
+            self._write_batch(Batch.of(piece))
+
+    def _write_batch(self, batch: Batch) -> None:
+        self.routers, facts = believe(batch, self.routers)
+        self.dead += len(facts.dead)
+        turns = turns_of(facts.events)
+        ids = _ids(turns)
+        before = np.array([self.counted.get(i, 0) for i in ids], dtype=np.int64)
+        result = fold(facts, turns, before, self.stream_time)
+        self.counted |= dict(zip(ids, result.counted.tolist(), strict=True))
+        self.stream_time = dict(result.stream_time_ms)
+        for share, evidence in result.evidence.items():
+            for series, sums in evidence.items():
+                known = self.rows.get((share, series), Sums(0, 0, 0))
+                self.rows[share, series] = known.plus(sums)
+        for counts in result.counts.values():
+            self.folded += counts.folded
+            self.duplicates += counts.duplicates
+            self.late += counts.late
+
+
+def _ids(turns: TurnSets) -> list[tuple[int, int]]:
+    return list(zip(turns.hi.tolist(), turns.lo.tolist(), strict=True))
+
+
+def as_rows(rows: Mapping[tuple[ShareKey, SeriesKey], Sums]) -> dict[Row, list[int]]:
+    return {
+        (k.router, k.request_type, s.arm, s.metric, s.pace, s.era): list(sums)
+        for (k, s), sums in rows.items()
+    }
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> list[Turn | Outcome | RouterConfigured]:
+    """Configurations, turns and outcomes of a few turns, shuffled, repeated, some far too late."""
+    rng = random.Random(draw(st.integers(0, 2**32)))
+    half_lives = draw(HALF_LIVES)
+    window_s = draw(st.sampled_from([60.0, 86_400.0]))
+    events: list[Turn | Outcome] = []
+    for _ in range(draw(st.integers(1, 6))):
+        turn_id = uuid7(T0 + draw(st.integers(0, 200_000)), rng)
+        arm = draw(st.sampled_from(["a", "b"]))
+        where = {"session_id": draw(st.sampled_from([None, "s1", "s2"])), "arm": arm}
+        events.append(turn(turn_id, probability=draw(st.floats(1e-9, 1.0)), **where))
+        events += draw(st.lists(_outcomes(turn_id, rng, where), max_size=3))
+    events += draw(st.lists(st.sampled_from(events), max_size=4))
+    shuffled = draw(st.permutations(events))
+    cfg = config(rewards={"quality": 1.0, "other": 0.5}, half_lives_s=half_lives)
+    cfg = cfg.model_copy(update={"attribution_window_s": window_s})
+    return [configured(cfg), *shuffled]
+
+
+@st.composite
+def _outcomes(
+    draw: st.DrawFn, turn_id: bytes, rng: random.Random, where: dict[str, Any]
+) -> Outcome:
+    fields: dict[str, Any] = {
+        "status": draw(st.sampled_from(["none", "ok", "error", "timeout", "cancelled"])),
+        "arm_served": draw(st.sampled_from([None, "a", "b"])),
+        "latency_ms": draw(st.none() | st.floats(0, 1e9)),
+        "ttft_ms": draw(st.none() | st.floats(0, 1e5)),
+        "tokens_in": draw(st.none() | st.integers(0, 2**31 - 1)),
+        "tokens_out": draw(st.none() | st.integers(0, 10_000)),
+        "cost_usd": draw(st.none() | st.floats(0, 2147.0)),
+        "scores": draw(
+            st.dictionaries(st.sampled_from(["quality", "other"]), st.floats(0, 1), max_size=2)
+        ),
+        "occurred_at": int.from_bytes(turn_id[:6], "big") + draw(st.integers(0, 100_000)),
+    }
+    if fields["status"] == "none" and not any(
+        fields[name] not in (None, {}) for name in fields if name not in ("status", "arm_served")
+    ):
+        fields["scores"] = {"quality": 1.0}
+    if not fields["scores"] and fields["status"] == "none":
+        fields["status"] = "ok"
+    return outcome(turn_id, uuid7(T0, rng), **fields, **where)
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs())
+def test_the_fold_equals_the_oracle(log: list[Any]) -> None:
+    folded = InMemory()
+    folded.write(log)
+    oracle = Oracle().fold(log)
+    assert folded.dead == 0
+    assert as_rows(folded.rows) == dict(oracle.rows)
+    assert (folded.folded, folded.duplicates, folded.late) == (
+        oracle.folded,
+        oracle.duplicates,
+        oracle.late,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(logs(), st.data())
+def test_batching_changes_nothing(log: list[Any], data: st.DataObject) -> None:
+    whole, pieces = InMemory(), InMemory()
+    whole.write(log)
+    at = 0
+    while at < len(log):
+        step = data.draw(st.integers(1, len(log)))
+        pieces.write(log[at : at + step])
+        at += step
+    assert pieces.rows == whole.rows
+    assert pieces.counted == whole.counted
+    assert pieces.stream_time == whole.stream_time
+
+
+@settings(max_examples=40, deadline=None)
+@given(logs())
+def test_a_replay_on_top_changes_nothing(log: list[Any]) -> None:
+    once, twice = InMemory(), InMemory()
+    once.write(log)
+    twice.write(log + log[1:])
+    assert twice.rows == once.rows
+    assert twice.folded == once.folded
+
+
+@settings(max_examples=40, deadline=None)
+@given(logs(), st.randoms(use_true_random=False))
+def test_within_the_window_turns_may_come_in_any_order(log: list[Any], rng: random.Random) -> None:
+    """Facts of different turns commute; only repeats of one turn's metric are settled by order."""
+    first: dict[bytes, list[Any]] = {}
+    for event in log[1:]:
+        first.setdefault(event.turn_id, []).append(event)
+    turns = list(first.values())
+    rng.shuffle(turns)
+    straight, shuffled = InMemory(), InMemory()
+    wide = configured(config(rewards={"quality": 1.0, "other": 0.5}, attribution_window_s=86_400.0))
+    straight.write([wide, *log[1:]])
+    shuffled.write([wide, *(event for events in turns for event in events)])
+    assert shuffled.rows == straight.rows

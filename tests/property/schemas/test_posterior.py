@@ -1,0 +1,75 @@
+"""Posteriors: positive for any evidence, bounded, and quick to believe a drift."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.evidence import NOTHING, Effective
+from schemas.metrics import SCORE_ONE
+from schemas.posterior import BetaPrior, MetricEvidence, beta_posterior
+from schemas.router_config import Arm, Prior
+
+
+def scored(n: float, mean: float) -> Effective:
+    """n observations of 0 or 1 with this mean."""
+    return Effective(n, n * mean * SCORE_ONE, n * mean * SCORE_ONE**2)
+
+
+MASSES = st.floats(0, 1e12)
+EVIDENCE = st.builds(scored, MASSES, st.floats(0, 1))
+PRIORS = st.builds(BetaPrior, st.floats(1e-6, 1e3), st.floats(1e-6, 1e3))
+REWARDS = st.lists(st.tuples(st.floats(0, 1000), EVIDENCE), max_size=5)
+
+
+@given(PRIORS, REWARDS, st.floats(0.1, 1e9))
+def test_shapes_are_never_below_the_prior(
+    prior: BetaPrior, rewards: list[tuple[float, Effective]], max_mass: float
+) -> None:
+    posterior = beta_posterior(prior, rewards, max_mass)
+    assert posterior.alpha >= prior.alpha > 0
+    assert posterior.beta >= prior.beta > 0
+    added = posterior.alpha + posterior.beta - prior.alpha - prior.beta
+    assert added <= max_mass * (1 + 1e-9) + 1e-6
+
+
+@given(PRIORS)
+def test_without_evidence_it_is_the_prior(prior: BetaPrior) -> None:
+    posterior = beta_posterior(prior, [(1.0, NOTHING)], 100.0)
+    assert (posterior.alpha, posterior.beta) == (prior.alpha, prior.beta)
+    assert posterior.observations == 0
+
+
+@given(st.integers(1, 10_000), st.booleans())
+def test_one_sided_evidence_keeps_the_prior(n: int, good: bool) -> None:
+    """A cell with only successes (or failures) is prior + evidence, never evidence alone."""
+    posterior = beta_posterior(BetaPrior(5, 5), [(1.0, scored(n, float(good)))], 1e9)
+    assert (posterior.alpha, posterior.beta) == pytest.approx((5 + n, 5) if good else (5, 5 + n))
+
+
+@given(st.floats(1, 1e6), st.floats(0, 1), st.floats(1, 1e6))
+def test_the_mass_is_scaled_and_the_mean_stays(n: float, mean: float, max_mass: float) -> None:
+    posterior = beta_posterior(BetaPrior(1e-9, 1e-9), [(1.0, scored(n, mean))], max_mass)
+    assert posterior.mean == pytest.approx(mean, abs=1e-6)
+
+
+def test_a_contradiction_beyond_chance_is_believed() -> None:
+    slow = scored(5_000, 0.85)
+    within = MetricEvidence(slow, scored(20, 0.80))
+    beyond = MetricEvidence(slow, scored(20, 0.35))
+    few = MetricEvidence(slow, scored(4.9, 0.0))
+    assert (within.drifted, beyond.drifted, few.drifted) == (False, True, False)
+    assert within.ruling is within.slow
+    assert beyond.ruling is beyond.fast
+
+
+@given(st.sampled_from([1, 2, 3]), st.booleans())
+def test_tiers_and_strengths_make_the_prior(tier: int, strong: bool) -> None:
+    arm = Arm.model_validate(
+        {"name": "m", "tier": tier, "strengths": ["writing"] if strong else []}
+    )
+    prior = Prior().of(arm, "writing")
+    mean = min({1: 0.3, 2: 0.5, 3: 0.7}[tier] + (0.3 if strong else 0.0), 0.95)
+    assert prior.alpha == pytest.approx(10 * mean)
+    assert prior.beta == pytest.approx(10 * (1 - mean))
