@@ -73,7 +73,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._outbox: Outbox | None = None
         # A batch and a change of ownership must not overlap.
         self._busy = asyncio.Lock()
-        # Records fetched under an earlier ownership are dropped: they are fetched again.
+        # Records fetched while the ownership changed are dropped, and fetched again.
         self._generation = 0
         self._moved_at = time.monotonic()
 
@@ -131,6 +131,11 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 self._writer.drop(tp.partition for tp in revoked)
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        # A partition without a position would be looked up among the group's offsets as soon as we
+        # wait for the database. It gets one now, and is not read until it has the right one.
+        self._consumer.pause(*assigned)
+        for tp in assigned:
+            self._consumer.seek(tp, 0)
         async with self._busy:
             try:
                 await self._take({tp.partition for tp in assigned})
@@ -147,15 +152,22 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return
         self._generation += 1
         taken = await self._writer.take(tp.partition for tp in wanted)
+        self._seek(progress.partition for progress in taken)
         for tp, progress in zip(wanted, taken, strict=True):
-            self._consumer.seek(tp, progress.next_offset)
             self._metrics.next_offset.labels(tp.partition).set(progress.next_offset)
             self._outbox.mark(self._writer.shares.keys(tp.partition), [tp.partition])
+        self._consumer.resume(*wanted)
         self._moved_at = time.monotonic()
         log.info(
             "partitions taken",
             partitions={p.partition: {"epoch": p.epoch, "next": p.next_offset} for p in taken},
         )
+
+    def _seek(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            if at := self.owned.get(partition):
+                tp = TopicPartition(self._topics.events, partition)
+                self._consumer.seek(tp, at.next_offset)
 
     async def _fold_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -186,6 +198,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             return False
         async with self._busy:
             if generation != self._generation:
+                self._seek(tp.partition for tp in records)
                 return True
             assert self._writer is not None
             assert self._outbox is not None
