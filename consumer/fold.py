@@ -18,7 +18,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from consumer.facts import Cell, Events, Facts
-from schemas.evidence import ERA_SHIFT, HALF_LIVES_PER_ERA, POW2, UNIT_WEIGHT, SeriesKey, Sums
+from schemas.evidence import (
+    ERA_SHIFT,
+    HALF_LIVES_PER_ERA,
+    PACES,
+    POW2,
+    TICKS_PER_HALF_LIFE,
+    UNIT_WEIGHT,
+    Pace,
+    SeriesKey,
+    Sums,
+)
+from schemas.metrics import MAX_CODE
 
 # Sums of a batch are held in 64 bits: weight < 2^17, value < 2^31, so 2^14 facts of one row fit,
 # and an event brings a metric once.
@@ -178,64 +189,66 @@ def _share_key(cell: Cell) -> ShareKey:
 
 def _sums(facts: Facts, new: NDArray[np.bool_]) -> dict[ShareKey, dict[SeriesKey, Sums]]:
     event = facts.event[new]
-    frame = pl.DataFrame(
-        {
-            "cell": facts.events.cell[event],
-            "code": facts.code[new],
-            "fixed": facts.fixed[new],
-            "time": facts.events.turn_time_ms[event],
-        }
-    )
-    paces = _paces(facts.cells)
-    weighed = _weigh(frame.join(paces, on=["cell", "code"], how="inner"))
+    cell, code = facts.events.cell[event], facts.code[new]
+    fixed, time_ms = facts.fixed[new], facts.events.turn_time_ms[event]
+    frames = [
+        _weigh(half_lives[cell, code], cell, code, fixed, time_ms)
+        for half_lives in _half_lives(facts.cells).values()
+    ]
+    shares = [_share_key(at) for at in facts.cells]
+    metrics = [{at.router.metric_code(m): m for m in at.router.metrics} for at in facts.cells]
     evidence: dict[ShareKey, dict[SeriesKey, Sums]] = {}
-    for cell, metric, pace, half_life_ms, era, shift, n, s1, high, low in weighed.iter_rows():
-        at = facts.cells[cell]
-        series = SeriesKey(at.arm, metric, pace, half_life_ms, era)
-        sums = Sums(n << shift, s1 << shift, ((high << _LIMB) + low) << shift)
-        share = evidence.setdefault(_share_key(at), {})
-        known = share.get(series)
-        share[series] = known.plus(sums) if known else sums
+    for pace, frame in zip(PACES, frames, strict=True):
+        for at, code_, half_life_ms, era, shift, n, s1, high, low in frame.iter_rows():
+            arm, metric = facts.cells[at].arm, metrics[at][code_]
+            series = SeriesKey(arm, metric, pace, half_life_ms, era)
+            sums = Sums(n << shift, s1 << shift, ((high << _LIMB) + low) << shift)
+            share = evidence.setdefault(shares[at], {})
+            known = share.get(series)
+            share[series] = known.plus(sums) if known else sums
     return evidence
 
 
-def _paces(cells: Sequence[Cell]) -> pl.DataFrame:
-    """One row for each (cell, metric, pace) that can be kept."""
-    rows = [
-        (index, cell.router.metric_code(metric), metric, pace, half_life_ms)
-        for index, cell in enumerate(cells)
-        for metric in cell.router.metrics
-        for pace, half_life_ms in cell.router.half_lives.paces(metric)
-    ]
-    schema = {
-        "cell": pl.Int64,
-        "code": pl.Int64,
-        "metric": pl.String,
-        "pace": pl.String,
-        "half_life_ms": pl.Int64,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+def _half_lives(cells: Sequence[Cell]) -> dict[Pace, NDArray[np.int64]]:
+    """For each pace the half-life in milliseconds by (cell, code); -1 where it is not kept."""
+    tables = {pace: np.full((len(cells), MAX_CODE + 1), -1, dtype=np.int64) for pace in PACES}
+    for index, cell in enumerate(cells):
+        for code, pace, half_life_ms in cell.router.kept_paces:
+            tables[pace][index, code] = half_life_ms
+    return tables
 
 
-def _weigh(frame: pl.DataFrame) -> pl.DataFrame:
-    """Sums by row and power of two, in 64-bit integers (see MAX_BATCH_EVENTS)."""
-    half_life = frame["half_life_ms"].to_numpy()
+def _weigh(
+    half_life: NDArray[np.int64],
+    cell: NDArray[np.int64],
+    code: NDArray[np.int64],
+    fixed: NDArray[np.int64],
+    time_ms: NDArray[np.int64],
+) -> pl.DataFrame:
+    """Sums at one pace by row and power of two, in 64-bit integers (see MAX_BATCH_EVENTS)."""
+    kept = half_life >= 0
+    half_life, cell, code, fixed, time_ms = (
+        array[kept] for array in (half_life, cell, code, fixed, time_ms)
+    )
     forgets = half_life > 0
-    tick = frame["time"].to_numpy() * 1024 // np.where(forgets, half_life, 1)
-    base = np.where(forgets, _POW2[tick & 1023], UNIT_WEIGHT)
-    fixed = frame["fixed"].to_numpy()
+    tick = time_ms * TICKS_PER_HALF_LIFE // np.where(forgets, half_life, 1)
+    base = np.where(forgets, _POW2[tick & TICKS_PER_HALF_LIFE - 1], UNIT_WEIGHT)
     square = fixed * fixed
     return (
-        frame.select("cell", "metric", "pace", "half_life_ms")
-        .with_columns(
-            pl.Series("era", np.where(forgets, tick >> ERA_SHIFT, 0)),
-            pl.Series("shift", np.where(forgets, tick >> 10 & HALF_LIVES_PER_ERA - 1, 0)),
-            pl.Series("n", base),
-            pl.Series("s1", base * fixed),
-            pl.Series("high", base * (square >> _LIMB)),
-            pl.Series("low", base * (square & (1 << _LIMB) - 1)),
+        pl.DataFrame(
+            {
+                "cell": cell,
+                "code": code,
+                "half_life": half_life,
+                "era": np.where(forgets, tick >> ERA_SHIFT, 0),
+                "shift": np.where(forgets, tick >> 10 & HALF_LIVES_PER_ERA - 1, 0),
+                "n": base,
+                "s1": base * fixed,
+                "high": base * (square >> _LIMB),
+                "low": base * (square & (1 << _LIMB) - 1),
+            }
         )
-        .group_by("cell", "metric", "pace", "half_life_ms", "era", "shift")
+        .group_by("cell", "code", "half_life", "era", "shift")
         .agg(pl.col("n", "s1", "high", "low").sum())
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -45,13 +46,14 @@ class Batch:
         return len(self.values)
 
     @classmethod
-    def of(cls, records: Mapping[int, Iterable[LogRecord]]) -> Batch:
+    def of(cls, records: Mapping[int, Sequence[LogRecord]]) -> Batch:
         """A batch of the records by partition."""
-        flat = [(partition, record) for partition, rs in records.items() for record in rs]
+        flat = list(chain.from_iterable(records.values()))
+        lengths = [len(its_records) for its_records in records.values()]
         return cls(
-            np.fromiter((p for p, _ in flat), np.int32, len(flat)),
-            np.fromiter((r.offset for _, r in flat), np.int64, len(flat)),
-            np.fromiter((r.timestamp for _, r in flat), np.int64, len(flat)),
-            [r.key for _, r in flat],
-            [r.value for _, r in flat],
+            np.repeat(np.array(list(records), dtype=np.int32), lengths),
+            np.fromiter((r.offset for r in flat), np.int64, len(flat)),
+            np.fromiter((r.timestamp for r in flat), np.int64, len(flat)),
+            [r.key for r in flat],
+            [r.value for r in flat],
         )

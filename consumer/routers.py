@@ -8,7 +8,9 @@ only shrinks, because beyond it nothing is remembered. A rebuild starts anew wit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self
 
 from schemas.errors import InvalidConfig
@@ -50,7 +52,7 @@ def _pair(half_lives: HalfLives) -> tuple[int, int]:
     return _milliseconds(half_lives.slow), _milliseconds(half_lives.fast)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KnownRouter:
     """One router as one partition knows it."""
 
@@ -111,6 +113,16 @@ class KnownRouter:
     def metrics(self) -> tuple[str, ...]:
         """Every metric this router can hold evidence of."""
         return (*BUILT_IN, *self.declared_metrics)
+
+    @cached_property
+    def kept_paces(self) -> Sequence[tuple[int, Pace, int]]:
+        """(metric code, pace, half-life in milliseconds) of every series this router keeps."""
+        return [
+            (code, pace, half_life_ms)
+            for metric in self.metrics
+            if (code := self.metric_code(metric)) is not None
+            for pace, half_life_ms in self.half_lives.paces(metric)
+        ]
 
 
 def _union(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

@@ -67,6 +67,7 @@ class Store:
         )
         await connection.execute(sql("create_staging"))
         await connection.execute(sql("create_staging_sets"))
+        await connection.execute(sql("create_staging_evidence"))
         return cls(connection)
 
     async def close(self) -> None:
@@ -197,23 +198,19 @@ class Transaction:
 
     async def add(self, fold: Fold) -> None:
         """Add evidence and event counts."""
-        rows = sorted(
-            (share, series, sums)
+        rows = [
+            "\t".join(map(str, (*share, *series, *sums)))
             for share, evidence in fold.evidence.items()
             for series, sums in evidence.items()
-        )
+        ]
         if rows:
-            await self._connection.execute(
-                sql("add_evidence"),
-                {
-                    **_columns(ShareKey, [share for share, _, _ in rows]),
-                    **_columns(SeriesKey, [series for _, series, _ in rows]),
-                    **{
-                        name: [str(getattr(sums, name)) for _, _, sums in rows]
-                        for name in Sums._fields
-                    },
-                },
-            )
+            # Names hold no white space (schemas.router_config); COPY's other special is the
+            # backslash.
+            text = ("\n".join(rows) + "\n").replace("\\", "\\\\")
+            async with self._connection.cursor() as cursor:
+                async with cursor.copy(sql("copy_evidence")) as copy:
+                    await copy.write(text)
+                await cursor.execute(sql("add_evidence"))
         counts = sorted(fold.counts.items(), key=lambda item: item[0])
         if counts:
             fields = ("folded", "duplicates", "late", "as_of_ms")

@@ -22,8 +22,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.errors import ContractError, Undecodable, UnknownSchema
 from schemas.events import Outcome, Progress, RouterConfigured, Turn
-from schemas.evidence import SeriesKey, Sums, int_from_bytes, int_to_bytes
-from schemas.snapshot import Snapshot
+from schemas.snapshot import Snapshot, pack_evidence, unpack_evidence
 
 Event = Turn | Outcome | RouterConfigured | Snapshot | Progress
 
@@ -174,17 +173,7 @@ def _progress_record(progress: Progress) -> dict[str, Any]:
 
 def _snapshot_record(snapshot: Snapshot) -> dict[str, Any]:
     record = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
-    record["evidence"] = [
-        {
-            **key._asdict(),
-            "n": int_to_bytes(sums.n),
-            "s1": int_to_bytes(sums.s1),
-            "s2": int_to_bytes(sums.s2),
-        }
-        for key, sums in snapshot.evidence.items()
-    ]
-    record["digest"] = snapshot.digest
-    return record
+    return {**record, **pack_evidence(snapshot.evidence)}
 
 
 def _to_turn(record: dict[str, Any]) -> Turn:
@@ -205,20 +194,8 @@ def _to_configured(record: dict[str, Any]) -> RouterConfigured:
 
 
 def _to_snapshot(record: dict[str, Any]) -> Snapshot:
-    evidence = {
-        SeriesKey(row["arm"], row["metric"], row["pace"], row["half_life_ms"], row["era"]): Sums(
-            int_from_bytes(row["n"]), int_from_bytes(row["s1"]), int_from_bytes(row["s2"])
-        )
-        for row in record["evidence"]
-    }
-    claimed = record.pop("digest")
-    snapshot = Snapshot(**{**record, "evidence": evidence})
-    if snapshot.digest != claimed:
-        raise ValueError(
-            f"snapshot {snapshot.key.decode()} says digest {claimed.hex()}, "
-            f"its rows give {snapshot.digest.hex()}"
-        )
-    return snapshot
+    evidence = unpack_evidence(record.pop("arms"), record.pop("evidence"))
+    return Snapshot(**record, evidence=evidence)
 
 
 def _to_progress(record: dict[str, Any]) -> Progress:

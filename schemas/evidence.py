@@ -122,16 +122,6 @@ def visible(evidence: Iterable[SeriesKey], as_of_ms: int) -> list[SeriesKey]:
     return sorted(key for key in evidence if key.era > era(as_of_ms, key.half_life_ms) - ERAS_READ)
 
 
-def int_to_bytes(value: int) -> bytes:
-    """Shortest big-endian two's complement form, as Avro's decimal has it."""
-    return value.to_bytes((value.bit_length() + 8) // 8, "big", signed=True)
-
-
-def int_from_bytes(raw: bytes) -> int:
-    """Inverse of `int_to_bytes`."""
-    return int.from_bytes(raw, "big", signed=True)
-
-
 def digest(evidence: Evidence) -> bytes:
     """BLAKE2b-128 over the rows in key order; equal for equal evidence, whatever its history.
 

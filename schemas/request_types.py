@@ -1,7 +1,7 @@
 """The request types a router learns about when its configuration names no others.
 
-The order is the order of the dashboard and of tie-breaking in the classifier's documentation: the more
-specific a type, the earlier it stands; ``general`` is what is left when nothing speaks for another type.
+The more specific a type, the earlier it stands: with equal evidence the classifier takes the
+earlier one. ``general`` is what is left when nothing speaks for another type.
 """
 
 from __future__ import annotations

@@ -61,15 +61,19 @@ FROM changed_turns AS c WHERE t.partition = c.partition AND t.turn_id = c.turn_i
 -- Turn ids begin with their time, so one bound names all turns whose window has passed.
 DELETE FROM turn_states WHERE partition = %(partition)s AND turn_id < %(before)s
 
+-- name: create_staging_evidence
+CREATE TEMP TABLE IF NOT EXISTS incoming_evidence (
+    partition integer, router text, request_type text, arm text, metric text, pace text,
+    half_life_ms bigint, era bigint, n numeric, s1 numeric, s2 numeric
+) ON COMMIT DELETE ROWS
+
+-- name: copy_evidence
+COPY incoming_evidence FROM STDIN
+
 -- name: add_evidence
 INSERT INTO evidence AS e
     (partition, router, request_type, arm, metric, pace, half_life_ms, era, n, s1, s2)
-SELECT partition, router, request_type, arm, metric, pace, half_life_ms, era,
-       n::numeric, s1::numeric, s2::numeric
-FROM unnest(%(partition)s::int[], %(router)s::text[], %(request_type)s::text[], %(arm)s::text[],
-            %(metric)s::text[], %(pace)s::text[], %(half_life_ms)s::bigint[], %(era)s::bigint[],
-            %(n)s::text[], %(s1)s::text[], %(s2)s::text[])
-    AS d (partition, router, request_type, arm, metric, pace, half_life_ms, era, n, s1, s2)
+SELECT * FROM incoming_evidence
 ON CONFLICT (router, request_type, arm, metric, pace, half_life_ms, era, partition)
 DO UPDATE SET n = e.n + EXCLUDED.n, s1 = e.s1 + EXCLUDED.s1, s2 = e.s2 + EXCLUDED.s2
 

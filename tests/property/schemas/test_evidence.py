@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.codec import decode, encode
 from schemas.evidence import (
     POW2,
     SeriesKey,
     Sums,
     digest,
     era,
-    int_from_bytes,
-    int_to_bytes,
     read_at,
     visible,
     weight,
 )
+from schemas.snapshot import Snapshot
 from tests.factories import T0
 from tests.oracle import pow2
 
@@ -69,11 +69,6 @@ def test_sums_form_a_group(a: Sums, b: Sums, c: Sums) -> None:
     assert a.plus(b).minus(b) == a
 
 
-@given(st.integers(-(2**200), 2**200))
-def test_integers_of_any_size_survive_the_wire(value: int) -> None:
-    assert int_from_bytes(int_to_bytes(value)) == value
-
-
 KEYS = st.builds(
     SeriesKey,
     st.sampled_from(["a", "b"]),
@@ -104,3 +99,20 @@ def test_visible_keys_are_those_that_are_read(now: int) -> None:
     seen = visible(keys, now)
     assert {k.era for k in seen if k.half_life_ms} == {era(now, 1000), era(now, 1000) - 1}
     assert any(k.half_life_ms == 0 for k in seen)
+
+
+@given(st.dictionaries(KEYS, SUMS))
+def test_evidence_of_any_size_survives_the_wire(evidence: dict[SeriesKey, Sums]) -> None:
+    snapshot = Snapshot(
+        router="r",
+        request_type="general",
+        partition=3,
+        epoch=2,
+        source_offset=7,
+        as_of_ms=T0,
+        folded=5,
+        duplicates=1,
+        late=0,
+        evidence=evidence,
+    )
+    assert decode(encode(snapshot)) == snapshot
