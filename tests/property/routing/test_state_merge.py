@@ -159,9 +159,7 @@ def _longest(last: Sequence[Snapshot], at_ms: int, arm: str, metric: str, pace: 
         key.half_life_ms
         for each in last
         for key, sums in each.evidence.items()
-        if key[:3] == (arm, metric, pace)
-        and sums.n
-        and key.era > era(at_ms, key.half_life_ms) - 2
+        if key[:3] == (arm, metric, pace) and sums.n and key.era > era(at_ms, key.half_life_ms) - 2
     )
 
 
