@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from consumer.records import Batch, DeadLetter
 from schemas.codec import (
@@ -106,8 +108,9 @@ def decode_batch(batch: Batch) -> Decoded:
 
 
 def _one_frame(frames: list[pl.DataFrame], event: str) -> pl.DataFrame:
-    empty = _frame_schema(event)
-    return pl.concat([pl.DataFrame(schema=empty), *frames]).sort("row")
+    if len(frames) == 1:
+        return frames[0]  # its rows ascend
+    return pl.concat([pl.DataFrame(schema=_frame_schema(event)), *frames]).sort("row")
 
 
 def _undecodable(row: int, value: bytes | None) -> DeadLetter:
@@ -136,22 +139,22 @@ def _read_configs(
 def _columns(
     schema: Schema, batch: Batch, rows: Sequence[int]
 ) -> tuple[pl.DataFrame, list[DeadLetter]]:
-    messages = [batch.values[row] or b"" for row in rows]
     try:
-        frame = _read_joined(schema, messages)
+        frame = _read_joined(schema, batch, rows)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return _one_by_one(schema, batch, rows)
-    frame = frame.with_columns(pl.Series("row", rows, dtype=pl.Int64))
     if not _keys_agree(frame, batch).all():
         return _one_by_one(schema, batch, rows)
     return frame, []
 
 
-def _read_joined(schema: Schema, messages: Sequence[bytes]) -> pl.DataFrame:
-    body = b"".join([message[PREFIX_BYTES:] for message in messages])
-    block = b"".join((_header(schema), _varint(len(messages)), _varint(len(body)), body, _SYNC))
+def _read_joined(schema: Schema, batch: Batch, rows: Sequence[int]) -> pl.DataFrame:
+    bodies = [(batch.values[row] or b"")[PREFIX_BYTES:] for row in rows]
+    body = b"".join(bodies)
+    block = b"".join((_header(schema), _varint(len(bodies)), _varint(len(body)), body, _SYNC))
     # All columns are read, then some dropped: asking polars for fewer was not faster.
-    return _typed(pl.read_avro(io.BytesIO(block)), schema.event)
+    frame = pl.read_avro(io.BytesIO(block))
+    return _typed(frame, schema.event, pl.Series("row", rows, dtype=pl.Int64))
 
 
 def _one_by_one(
@@ -168,9 +171,7 @@ def _one_by_one(
             continue
         record["occurred_at"] = round(record["occurred_at"].timestamp() * 1000)
         good.append({**{c: record[c] for c in _COLUMNS[schema.event]}, "row": row})
-    frame = _typed(
-        pl.DataFrame(good, schema=_frame_schema(schema.event), orient="row"), schema.event
-    )
+    frame = pl.DataFrame(good, schema=_frame_schema(schema.event), orient="row")
     agree = _keys_agree(frame, batch)
     for record in frame.filter(~agree).iter_rows(named=True):
         key = batch.keys[record["row"]]
@@ -180,20 +181,30 @@ def _one_by_one(
     return frame.filter(agree), dead
 
 
-def _keys_agree(frame: pl.DataFrame, batch: Batch) -> pl.Series:
-    keys = pl.Series([batch.keys[row] for row in frame["row"].to_list()], dtype=pl.Binary)
-    expected = frame.select(
-        pl.coalesce(pl.col("session_id"), pl.col("turn_id").bin.encode("hex")).cast(pl.Binary)
-    ).to_series()
-    return (keys == expected).fill_null(False)
+def _keys_agree(frame: pl.DataFrame, batch: Batch) -> NDArray[np.bool_]:
+    return np.array(
+        [
+            batch.keys[row] == (turn_id.hex() if session_id is None else session_id).encode()
+            for row, session_id, turn_id in zip(
+                frame["row"].to_list(),
+                frame["session_id"].to_list(),
+                frame["turn_id"].to_list(),
+                strict=True,
+            )
+        ],
+        dtype=np.bool_,
+    )
 
 
-def _typed(frame: pl.DataFrame, event: str) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, event: str, rows: pl.Series) -> pl.DataFrame:
     # A field that the writer's version lacked is null, as its default says.
     return frame.select(
-        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name)
-        for name, kind in _frame_schema(event).items()
-        if name != "row" or name in frame.columns
+        *(
+            (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name)
+            for name, kind in _frame_schema(event).items()
+            if name != "row"
+        ),
+        rows,
     )
 
 

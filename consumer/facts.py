@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,8 +29,6 @@ REASON_TIME: Final = "impossible_time"
 # Clocks of honest machines differ by seconds; five minutes is a wrong clock or a wrong unit, and a
 # time from the future would make everything after it look late.
 FUTURE_TOLERANCE_MS: Final = 5 * 60 * 1000
-
-_ADDRESS: Final = ("router", "request_type", "arm", "arm_served")
 
 
 class Cell(NamedTuple):
@@ -68,16 +67,25 @@ class Facts:
 
 def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
     """The facts of a decoded batch, given the routers that its partitions know."""
-    events = _in_log_order(batch, decoded)
-    rows = events["row"].to_numpy()
-    ids = _split_ids(events["turn_id"])
     dead = list(decoded.dead)
-    _reject_ids(events, ids, dead)
-    _reject_times(events, ids, batch, dead)
-    cell, cells = _resolve_cells(events, routers, dead)
+    cells = _Cells(routers)
+    rows = np.concatenate([decoded.turns["row"].to_numpy(), decoded.outcomes["row"].to_numpy()])
+    order = np.argsort(rows, kind="stable")
+    rows = rows[order]
+    cell = np.concatenate(
+        [cells.of(batch, events, dead) for events in (decoded.turns, decoded.outcomes)]
+    )[order]
+    turn_ids = decoded.turns["turn_id"].to_list() + decoded.outcomes["turn_id"].to_list()
+    ids = _Ids.of(turn_ids).take(order)
+    times = np.concatenate(
+        [decoded.turns["occurred_at"].to_numpy(), decoded.outcomes["occurred_at"].to_numpy()]
+    )[order]
+    is_turn = order < len(decoded.turns)
+    _reject_ids(rows, ids, dead)
+    _reject_times(rows, is_turn, times, ids, batch, dead)
     router_of_row: list[KnownRouter | None] = [None] * len(batch)
     for row, index in zip(rows.tolist(), cell.tolist(), strict=True):
-        router_of_row[row] = cells[index].router if index >= 0 else None
+        router_of_row[row] = cells.known[index].router if index >= 0 else None
     observed = Observations.joined(
         [
             *observe_turns(decoded.turns, dead),
@@ -87,36 +95,24 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
     dead = _first_per_row(dead)
     bad = [letter.row for letter in dead]
     observed = observed.without(bad)
-    keep = ~np.isin(rows, bad) if bad else np.ones(len(rows), dtype=np.bool_)
+    keep = np.flatnonzero(~np.isin(rows, bad))
     ids = ids.take(keep)
     return Facts(
         events=Events(
             row=rows[keep],
-            partition=events["partition"].to_numpy()[keep],
+            partition=batch.partition[rows[keep]].astype(np.int64),
             turn_hi=ids.hi,
             turn_lo=ids.lo,
             turn_time_ms=ids.time_ms,
-            occurred_at=events["occurred_at"].to_numpy()[keep],
+            occurred_at=times[keep],
             cell=cell[keep],
         ),
-        cells=cells,
+        cells=cells.known,
         event=np.searchsorted(rows[keep], observed.row),
         code=observed.code,
         fixed=observed.fixed,
         dead=dead,
     )
-
-
-def _in_log_order(batch: Batch, decoded: Decoded) -> pl.DataFrame:
-    """Turns and outcomes together: where they point, and when they were."""
-    turns = decoded.turns.with_columns(
-        pl.lit(None, pl.String).alias("arm_served"), pl.lit(True).alias("is_turn")
-    )
-    outcomes = decoded.outcomes.with_columns(pl.lit(False).alias("is_turn"))
-    columns = ("row", "turn_id", *_ADDRESS, "occurred_at", "is_turn")
-    events = pl.concat([frame.select(columns) for frame in (turns, outcomes)]).sort("row")
-    partition = batch.partition[events["row"].to_numpy()]
-    return events.with_columns(pl.Series("partition", partition, dtype=pl.Int64))
 
 
 def _first_per_row(dead: list[DeadLetter]) -> list[DeadLetter]:
@@ -131,6 +127,11 @@ class _Ids:
     hi: NDArray[np.uint64]
     lo: NDArray[np.uint64]
 
+    @classmethod
+    def of(cls, turn_ids: Sequence[bytes]) -> _Ids:
+        halves = np.frombuffer(b"".join(turn_ids), dtype=">u8").reshape(-1, 2)
+        return cls(halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64))
+
     @property
     def time_ms(self) -> NDArray[np.int64]:
         return (self.hi >> np.uint64(16)).astype(np.int64)
@@ -141,61 +142,85 @@ class _Ids:
         variant = self.lo >> np.uint64(62)
         return np.asarray((version == 7) & (variant == 0b10))
 
-    def take(self, keep: NDArray[np.bool_]) -> _Ids:
-        return _Ids(self.hi[keep], self.lo[keep])
+    def take(self, which: NDArray[np.int64]) -> _Ids:
+        return _Ids(self.hi[which], self.lo[which])
 
 
-def _split_ids(turn_ids: pl.Series) -> _Ids:
-    halves = np.frombuffer(b"".join(turn_ids.to_list()), dtype=">u8").reshape(-1, 2)
-    return _Ids(halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64))
+def _reject_ids(rows: NDArray[np.int64], ids: _Ids, dead: list[DeadLetter]) -> None:
+    for place in np.flatnonzero(~ids.is_uuid7).tolist():
+        turn_id = f"{int(ids.hi[place]):016x}{int(ids.lo[place]):016x}"
+        detail = f"turn id {turn_id} is not a UUIDv7"
+        dead.append(DeadLetter(int(rows[place]), REASON_TURN_ID, detail))
 
 
-def _reject_ids(events: pl.DataFrame, ids: _Ids, dead: list[DeadLetter]) -> None:
-    for row, turn_id in events.filter(~ids.is_uuid7).select("row", "turn_id").iter_rows():
-        dead.append(DeadLetter(row, REASON_TURN_ID, f"turn id {turn_id.hex()} is not a UUIDv7"))
-
-
-def _reject_times(events: pl.DataFrame, ids: _Ids, batch: Batch, dead: list[DeadLetter]) -> None:
-    log_time = batch.log_time_ms[events["row"].to_numpy()]
-    occurred_at = events["occurred_at"].to_numpy()
+def _reject_times(
+    rows: NDArray[np.int64],
+    is_turn: NDArray[np.bool_],
+    occurred_at: NDArray[np.int64],
+    ids: _Ids,
+    batch: Batch,
+    dead: list[DeadLetter],
+) -> None:
+    log_time = batch.log_time_ms[rows]
+    turn_time = ids.time_ms
     latest = log_time + FUTURE_TOLERANCE_MS
-    disagree = events["is_turn"].to_numpy() & (occurred_at != ids.time_ms)
-    future = (occurred_at > latest) | (ids.time_ms > latest) | (occurred_at < 0)
-    for i in np.flatnonzero(disagree | future):
+    disagree = is_turn & (occurred_at != turn_time)
+    future = (occurred_at > latest) | (turn_time > latest) | (occurred_at < 0)
+    for place in np.flatnonzero(disagree | future).tolist():
         detail = (
-            f"occurred_at {occurred_at[i]} is not the time in the turn id, {ids.time_ms[i]}"
-            if disagree[i]
-            else f"event time {occurred_at[i]}, turn time {ids.time_ms[i]}, but the broker "
-            f"appended it at {log_time[i]} ms: check the publisher's clock and units"
+            f"occurred_at {occurred_at[place]} is not the time in the turn id, {turn_time[place]}"
+            if disagree[place]
+            else f"event time {occurred_at[place]}, turn time {turn_time[place]}, but the broker "
+            f"appended it at {log_time[place]} ms: check the publisher's clock and units"
         )
-        dead.append(DeadLetter(int(events["row"][int(i)]), REASON_TIME, detail))
+        dead.append(DeadLetter(int(rows[place]), REASON_TIME, detail))
 
 
-def _resolve_cells(
-    events: pl.DataFrame, routers: Routers, dead: list[DeadLetter]
-) -> tuple[NDArray[np.int64], list[Cell]]:
-    """Each event's cell as an index into the returned list; -1 where there is none."""
-    address = ["partition", *_ADDRESS]
-    distinct = events.select(address).unique(maintain_order=True).with_row_index("address")
-    cells: list[Cell] = []
-    index: list[int] = []
-    faults: list[tuple[str, str] | None] = []
-    for _, partition, router, request_type, arm, arm_served in distinct.iter_rows():
-        known = routers.get((partition, router))
+class _Cells:
+    """Interns the addresses of a batch. `known` lists the cells found so far."""
+
+    def __init__(self, routers: Routers) -> None:
+        self.known: list[Cell] = []
+        self._routers = routers
+        self._index: dict[tuple[object, ...], int] = {}
+        self._faults: dict[tuple[object, ...], tuple[str, str]] = {}
+
+    def of(self, batch: Batch, events: pl.DataFrame, dead: list[DeadLetter]) -> NDArray[np.int64]:
+        """Each event's cell as an index into `known`; -1, and a dead letter, where it has none."""
+        rows = events["row"].to_numpy()
+        served = events["arm_served"].to_list() if "arm_served" in events.columns else repeat(None)
+        addresses = zip(
+            batch.partition[rows].tolist(),
+            events["router"].to_list(),
+            events["request_type"].to_list(),
+            events["arm"].to_list(),
+            served,
+            strict=False,  # a turn is served by its arm: one None for ever
+        )
+        cells = np.empty(len(rows), dtype=np.int64)
+        for place, address in enumerate(addresses):
+            index = self._index.get(address)
+            if index is None:
+                index = self._intern(*address)
+            cells[place] = index
+            if index < 0:
+                dead.append(DeadLetter(int(rows[place]), *self._faults[address]))
+        return cells
+
+    def _intern(
+        self, partition: int, router: str, request_type: str, arm: str, arm_served: str | None
+    ) -> int:
+        address = (partition, router, request_type, arm, arm_served)
+        known = self._routers.get((partition, router))
         fault = _address_fault(known, router, request_type, arm, arm_served)
-        faults.append(fault)
-        index.append(-1 if fault else len(cells))
-        if not fault:
-            assert known is not None
-            cells.append(Cell(partition, known, request_type, arm_served or arm))
-    joined = events.join(distinct, on=address, how="left", nulls_equal=True, maintain_order="left")
-    at = joined["address"].to_numpy()
-    cell = np.array(index, dtype=np.int64)[at]
-    rows = events["row"].to_numpy()
-    for place in np.flatnonzero(cell < 0).tolist():
-        reason, detail = faults[at[place]] or ("", "")
-        dead.append(DeadLetter(int(rows[place]), reason, detail))
-    return cell, cells
+        if fault is not None:
+            self._faults[address] = fault
+            self._index[address] = -1
+            return -1
+        assert known is not None
+        self._index[address] = len(self.known)
+        self.known.append(Cell(partition, known, request_type, arm_served or arm))
+        return self._index[address]
 
 
 def _address_fault(

@@ -87,14 +87,17 @@ class Fold:
 
 def turns_of(events: Events) -> TurnSets:
     """The distinct turns of a batch."""
-    keys = pl.DataFrame({"p": events.partition, "hi": events.turn_hi, "lo": events.turn_lo})
-    distinct = keys.unique(maintain_order=True).with_row_index("turn")
-    of_event = keys.join(distinct, on=["p", "hi", "lo"], how="left", maintain_order="left")["turn"]
+    index: dict[tuple[int, int, int], int] = {}
+    keys = zip(
+        events.partition.tolist(), events.turn_hi.tolist(), events.turn_lo.tolist(), strict=True
+    )
+    of_event = [index.setdefault(key, len(index)) for key in keys]
+    partition, hi, lo = zip(*index, strict=True) if index else ((), (), ())
     return TurnSets(
-        distinct["p"].to_numpy(),
-        distinct["hi"].to_numpy(),
-        distinct["lo"].to_numpy(),
-        of_event.cast(pl.Int64).to_numpy(),
+        np.array(partition, dtype=np.int64),
+        np.array(hi, dtype=np.uint64),
+        np.array(lo, dtype=np.uint64),
+        np.array(of_event, dtype=np.int64),
     )
 
 
@@ -164,22 +167,19 @@ def _counts(
     events = facts.events
     brings = np.zeros(len(events.row), dtype=np.bool_)
     brings[facts.event[new]] = True
-    tally = (
-        pl.DataFrame(
-            {
-                "cell": events.cell,
-                "folded": brings,
-                "late": late,
-                "time": np.where(brings, events.turn_time_ms, 0),
-            }
-        )
-        .group_by("cell")
-        .agg(pl.len(), pl.col("folded").sum(), pl.col("late").sum(), pl.col("time").max())
+    cells = len(facts.cells)
+    total, folded, refused = (
+        np.bincount(events.cell[which], minlength=cells).tolist()
+        for which in (np.ones_like(late), brings, late)
     )
+    as_of_ms = np.zeros(cells, dtype=np.int64)
+    np.maximum.at(as_of_ms, events.cell[brings], events.turn_time_ms[brings])
     counts: dict[ShareKey, Counts] = {}
-    for cell, total, folded, refused, time_ms in tally.iter_rows():
-        more = Counts(folded, total - folded - refused, refused, time_ms)
-        counts.setdefault(_share_key(facts.cells[cell]), Counts()).add(more)
+    for at, events_of_cell in enumerate(total):
+        if events_of_cell:
+            duplicates = events_of_cell - folded[at] - refused[at]
+            more = Counts(folded[at], duplicates, refused[at], int(as_of_ms[at]))
+            counts.setdefault(_share_key(facts.cells[at]), Counts()).add(more)
     return counts
 
 

@@ -52,9 +52,9 @@ class Observations(NamedTuple):
 
 def observe_turns(turns: pl.DataFrame, dead: list[DeadLetter]) -> list[Observations]:
     """Each turn observes that its arm was picked, with the logged probability."""
-    reacting = turns.filter(pl.col("reaction").list.len() > 0)["row"]
-    dead += _letters(reacting, REASON_UNSUPPORTED, "reaction needs a newer consumer")
     rows, probability = turns["row"].to_numpy(), turns["probability"].to_numpy()
+    reacting = (turns["reaction"].list.len() > 0).to_numpy()
+    dead += _letters(rows[reacting], REASON_UNSUPPORTED, "reaction needs a newer consumer")
     zero = probability == 0.0
     dead += _letters(rows[zero], REASON_VALUE, "probability 0: what can't be picked was not")
     return [_built_in("picked", rows, probability, dead)]
@@ -65,29 +65,35 @@ def observe_outcomes(
 ) -> list[Observations]:
     """What the outcomes report. `routers` gives the router of each row of the batch, if known."""
     rows = outcomes["row"].to_numpy()
-    ok, failed, cancelled = (
-        outcomes["status"].is_in(statuses).to_numpy()
-        for statuses in (["ok"], ["error", "timeout"], ["cancelled"])
+    # one query for all columns: polars has a price per query, and most batches are small
+    read = outcomes.select(
+        ok=pl.col("status") == "ok",
+        failed=pl.col("status").is_in(["error", "timeout"]),
+        cancelled=pl.col("status") == "cancelled",
+        scored=pl.col("scores").list.len().fill_null(0) > 0,
+        newer=(pl.col("signals").list.len().fill_null(0) > 0) | pl.col("voids").is_not_null(),
+        **{f"has_{metric}": pl.col(metric).is_not_null() for metric in _MEASURED},
+        **{metric: pl.col(metric).cast(pl.Float64) for metric in _MEASURED},
     )
+    column = {name: read[name].to_numpy() for name in read.columns}
+    ok, failed, cancelled = column["ok"], column["failed"], column["cancelled"]
+    ended = ok | failed
     parts = [
-        _built_in("success", rows[ok | failed], ok[ok | failed].astype(np.float64), dead),
+        _built_in("success", rows[ended], ok[ended].astype(np.float64), dead),
         _built_in("error", rows[failed], np.zeros(failed.sum()), dead),
         _built_in("cancelled", rows[cancelled], np.ones(cancelled.sum()), dead),
     ]
-    reported = ok | failed | cancelled
+    reported = ended | cancelled | column["scored"]
     for metric in _MEASURED:
-        given = outcomes[metric].is_not_null().to_numpy()
-        reported |= given
+        given = column[f"has_{metric}"]
+        reported = reported | given
         # A call that failed took no time to answer: its time is the time-out's, not the arm's.
         used = given & ~failed & ~cancelled if metric in _TIMES else given
-        values = outcomes[metric].cast(pl.Float64).to_numpy()[used]
-        parts.append(_built_in(metric, rows[used], values, dead))
-    scored = (outcomes["scores"].list.len().fill_null(0) > 0).to_numpy()
-    parts += _scores(outcomes.filter(scored), routers, dead)
-    dead += _letters(rows[~(reported | scored)], REASON_EMPTY, "the outcome reports nothing")
-    newer = (pl.col("signals").list.len() > 0) | pl.col("voids").is_not_null()
+        parts.append(_built_in(metric, rows[used], column[metric][used], dead))
+    parts += _scores(outcomes, column["scored"], routers, dead)
+    dead += _letters(rows[~reported], REASON_EMPTY, "the outcome reports nothing")
     what = "signals and voids need a newer consumer"
-    dead += _letters(outcomes.filter(newer)["row"], REASON_UNSUPPORTED, what)
+    dead += _letters(rows[column["newer"]], REASON_UNSUPPORTED, what)
     return parts
 
 
@@ -101,19 +107,27 @@ def _built_in(
 
 
 def _scores(
-    outcomes: pl.DataFrame, routers: Sequence[KnownRouter | None], dead: list[DeadLetter]
+    outcomes: pl.DataFrame,
+    scored: NDArray[np.bool_],
+    routers: Sequence[KnownRouter | None],
+    dead: list[DeadLetter],
 ) -> list[Observations]:
-    scores = outcomes.select("row", "scores").explode("scores").unnest("scores")
+    if not scored.any():
+        return []
+    scores = outcomes.filter(scored).select("row", "scores").explode("scores").unnest("scores")
+    all_rows, all_values = scores["row"].to_numpy(), scores["value"].to_numpy()
+    metrics = np.array(scores["metric"].to_list(), dtype=object)
     parts: list[Observations] = []
-    for (metric,), part in scores.group_by("metric", maintain_order=True):
-        assert isinstance(metric, str)
-        rows, values = part["row"].to_numpy(), part["value"].to_numpy()
+    for metric in dict.fromkeys(metrics):
+        mine = np.flatnonzero(metrics == metric)
+        rows, values = all_rows[mine], all_values[mine]
         possible = _possible(metric, Kind.SCORE, rows, values, dead)
         rows, values = rows[possible], values[possible]
         codes = _codes(metric, [routers[row] for row in rows.tolist()])
         known = codes >= 0
         dead += _letters(rows[~known], REASON_METRIC, f"metric {metric!r} has not been declared")
-        parts.append(Observations(rows[known], codes[known], to_fixed(Kind.SCORE, values[known])))
+        fixed = to_fixed(Kind.SCORE, values[known])
+        parts.append(Observations(rows[known], codes[known], fixed))
     return parts
 
 
@@ -139,5 +153,5 @@ def _possible(
     return np.asarray(possible)
 
 
-def _letters(rows: pl.Series | Rows, reason: str, detail: str) -> list[DeadLetter]:
-    return [DeadLetter(int(row), reason, detail) for row in rows]
+def _letters(rows: Rows, reason: str, detail: str) -> list[DeadLetter]:
+    return [DeadLetter(row, reason, detail) for row in rows.tolist()]
