@@ -12,10 +12,9 @@ from itertools import repeat
 from typing import Final, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from consumer.decode import Decoded
+from consumer.decode import Columns, Decoded
 from consumer.observations import Observations, observe_outcomes, observe_turns
 from consumer.records import Batch, DeadLetter
 from consumer.routers import KnownRouter, Routers
@@ -69,18 +68,15 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
     """The facts of a decoded batch, given the routers that its partitions know."""
     dead = list(decoded.dead)
     cells = _Cells(routers)
-    rows = np.concatenate([decoded.turns["row"].to_numpy(), decoded.outcomes["row"].to_numpy()])
+    turns, outcomes = decoded.turns, decoded.outcomes
+    rows = np.array(turns["row"] + outcomes["row"], dtype=np.int64)
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
-    cell = np.concatenate(
-        [cells.of(batch, events, dead) for events in (decoded.turns, decoded.outcomes)]
-    )[order]
-    turn_ids = decoded.turns["turn_id"].to_list() + decoded.outcomes["turn_id"].to_list()
-    ids = _Ids.of(turn_ids).take(order)
-    times = np.concatenate(
-        [decoded.turns["occurred_at"].to_numpy(), decoded.outcomes["occurred_at"].to_numpy()]
-    )[order]
-    is_turn = order < len(decoded.turns)
+    addresses = cells.of(batch, turns, dead) + cells.of(batch, outcomes, dead)
+    cell = np.array(addresses, dtype=np.int64)[order]
+    ids = _Ids.of(turns["turn_id"] + outcomes["turn_id"]).take(order)
+    times = np.array(turns["occurred_at"] + outcomes["occurred_at"], dtype=np.int64)[order]
+    is_turn = order < len(turns["row"])
     _reject_ids(rows, ids, dead)
     _reject_times(rows, is_turn, times, ids, batch, dead)
     router_of_row: list[KnownRouter | None] = [None] * len(batch)
@@ -88,8 +84,8 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
         router_of_row[row] = cells.known[index].router if index >= 0 else None
     observed = Observations.joined(
         [
-            *observe_turns(decoded.turns, dead),
-            *observe_outcomes(decoded.outcomes, router_of_row, dead),
+            *observe_turns(turns, dead),
+            *observe_outcomes(outcomes, router_of_row, dead),
         ]
     )
     dead = _first_per_row(dead)
@@ -185,26 +181,25 @@ class _Cells:
         self._index: dict[tuple[object, ...], int] = {}
         self._faults: dict[tuple[object, ...], tuple[str, str]] = {}
 
-    def of(self, batch: Batch, events: pl.DataFrame, dead: list[DeadLetter]) -> NDArray[np.int64]:
+    def of(self, batch: Batch, events: Columns, dead: list[DeadLetter]) -> list[int]:
         """Each event's cell as an index into `known`; -1, and a dead letter, where it has none."""
-        rows = events["row"].to_numpy()
-        served = events["arm_served"].to_list() if "arm_served" in events.columns else repeat(None)
+        rows = events["row"]
         addresses = zip(
             batch.partition[rows].tolist(),
-            events["router"].to_list(),
-            events["request_type"].to_list(),
-            events["arm"].to_list(),
-            served,
-            strict=False,  # a turn is served by its arm: one None for ever
+            events["router"],
+            events["request_type"],
+            events["arm"],
+            events.get("arm_served", repeat(None)),  # a turn is served by its arm
+            strict=False,
         )
-        cells = np.empty(len(rows), dtype=np.int64)
-        for place, address in enumerate(addresses):
+        cells: list[int] = []
+        for row, address in zip(rows, addresses, strict=True):
             index = self._index.get(address)
             if index is None:
                 index = self._intern(*address)
-            cells[place] = index
+            cells.append(index)
             if index < 0:
-                dead.append(DeadLetter(int(rows[place]), *self._faults[address]))
+                dead.append(DeadLetter(row, *self._faults[address]))
         return cells
 
     def _intern(

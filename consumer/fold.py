@@ -9,17 +9,15 @@ and any replay give the same result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from consumer.facts import Cell, Events, Facts
 from schemas.evidence import (
-    ERA_SHIFT,
     HALF_LIVES_PER_ERA,
     PACES,
     POW2,
@@ -191,15 +189,16 @@ def _sums(facts: Facts, new: NDArray[np.bool_]) -> dict[ShareKey, dict[SeriesKey
     event = facts.event[new]
     cell, code = facts.events.cell[event], facts.code[new]
     fixed, time_ms = facts.fixed[new], facts.events.turn_time_ms[event]
-    frames = [
-        _weigh(half_lives[cell, code], cell, code, fixed, time_ms)
-        for half_lives in _half_lives(facts.cells).values()
-    ]
     shares = [_share_key(at) for at in facts.cells]
     metrics = [{at.router.metric_code(m): m for m in at.router.metrics} for at in facts.cells]
     evidence: dict[ShareKey, dict[SeriesKey, Sums]] = {}
-    for pace, frame in zip(PACES, frames, strict=True):
-        for at, code_, half_life_ms, era, shift, n, s1, high, low in frame.iter_rows():
+    for pace, half_lives in _half_lives(facts.cells).items():
+        half_life = half_lives[cell, code]
+        kept = half_life >= 0
+        for at, code_, half_life_ms, halving, n, s1, high, low in _weigh(
+            cell[kept], code[kept], half_life[kept], fixed[kept], time_ms[kept]
+        ):
+            era, shift = divmod(halving, HALF_LIVES_PER_ERA)
             arm, metric = facts.cells[at].arm, metrics[at][code_]
             series = SeriesKey(arm, metric, pace, half_life_ms, era)
             sums = Sums(n << shift, s1 << shift, ((high << _LIMB) + low) << shift)
@@ -219,38 +218,41 @@ def _half_lives(cells: Sequence[Cell]) -> dict[Pace, NDArray[np.int64]]:
 
 
 def _weigh(
-    half_life: NDArray[np.int64],
     cell: NDArray[np.int64],
     code: NDArray[np.int64],
+    half_life: NDArray[np.int64],
     fixed: NDArray[np.int64],
     time_ms: NDArray[np.int64],
-) -> pl.DataFrame:
-    """Sums at one pace by row and power of two, in 64-bit integers (see MAX_BATCH_EVENTS)."""
-    kept = half_life >= 0
-    half_life, cell, code, fixed, time_ms = (
-        array[kept] for array in (half_life, cell, code, fixed, time_ms)
-    )
+) -> Iterator[tuple[int, ...]]:
+    """(cell, code, half-life, half-lives since 1970, n, s1, s2 high, s2 low) by evidence row.
+
+    In 64-bit integers (see MAX_BATCH_EVENTS): weights without the power of two of their half-life
+    within the era, and the squares in two limbs.
+    """
+    if not len(cell):
+        return
     forgets = half_life > 0
-    tick = time_ms * TICKS_PER_HALF_LIFE // np.where(forgets, half_life, 1)
+    tick = np.where(forgets, time_ms * TICKS_PER_HALF_LIFE // np.where(forgets, half_life, 1), 0)
+    halving = tick // TICKS_PER_HALF_LIFE
     base = np.where(forgets, _POW2[tick & TICKS_PER_HALF_LIFE - 1], UNIT_WEIGHT)
+    # One integer a row: a cell's code has one half-life at each pace. 2^34 half-lives of 100 ms
+    # are 54 years, and a batch has at most 2^14 cells of 2^6 codes.
+    row = (cell * (MAX_CODE + 2) + code << 40) + halving
+    order = np.argsort(row, kind="stable")
+    starts = np.flatnonzero(np.diff(row[order], prepend=-1))
+    base, fixed, first = base[order], fixed[order], order[starts]
     square = fixed * fixed
-    return (
-        pl.DataFrame(
-            {
-                "cell": cell,
-                "code": code,
-                "half_life": half_life,
-                "era": np.where(forgets, tick >> ERA_SHIFT, 0),
-                "shift": np.where(forgets, tick >> 10 & HALF_LIVES_PER_ERA - 1, 0),
-                "n": base,
-                "s1": base * fixed,
-                "high": base * (square >> _LIMB),
-                "low": base * (square & (1 << _LIMB) - 1),
-            }
+    sums = (
+        np.add.reduceat(column, starts)
+        for column in (
+            base,
+            base * fixed,
+            base * (square >> _LIMB),
+            base * (square & (1 << _LIMB) - 1),
         )
-        .group_by("cell", "code", "half_life", "era", "shift")
-        .agg(pl.col("n", "s1", "high", "low").sum())
     )
+    columns = (cell[first], code[first], half_life[first], halving[first], *sums)
+    yield from zip(*(column.tolist() for column in columns), strict=True)
 
 
 def add_evidence(into: dict[SeriesKey, Sums], more: Iterable[tuple[SeriesKey, Sums]]) -> None:

@@ -6,13 +6,13 @@ either folded as it is or kept for repair, never half.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
+from consumer.decode import Columns
 from consumer.records import DeadLetter
 from consumer.routers import KnownRouter
 from schemas.metrics import BUILT_IN, Kind, max_value, to_fixed
@@ -50,10 +50,11 @@ class Observations(NamedTuple):
         return Observations(self.row[keep], self.code[keep], self.fixed[keep])
 
 
-def observe_turns(turns: pl.DataFrame, dead: list[DeadLetter]) -> list[Observations]:
+def observe_turns(turns: Columns, dead: list[DeadLetter]) -> list[Observations]:
     """Each turn observes that its arm was picked, with the logged probability."""
-    rows, probability = turns["row"].to_numpy(), turns["probability"].to_numpy()
-    reacting = (turns["reaction"].list.len() > 0).to_numpy()
+    rows = np.array(turns["row"], dtype=np.int64)
+    probability = np.array(turns["probability"], dtype=np.float64)
+    reacting = _flags(bool(reaction) for reaction in turns["reaction"])
     dead += _letters(rows[reacting], REASON_UNSUPPORTED, "reaction needs a newer consumer")
     zero = probability == 0.0
     dead += _letters(rows[zero], REASON_VALUE, "probability 0: what can't be picked was not")
@@ -61,40 +62,39 @@ def observe_turns(turns: pl.DataFrame, dead: list[DeadLetter]) -> list[Observati
 
 
 def observe_outcomes(
-    outcomes: pl.DataFrame, routers: Sequence[KnownRouter | None], dead: list[DeadLetter]
+    outcomes: Columns, routers: Sequence[KnownRouter | None], dead: list[DeadLetter]
 ) -> list[Observations]:
     """What the outcomes report. `routers` gives the router of each row of the batch, if known."""
-    rows = outcomes["row"].to_numpy()
-    # one query for all columns: polars has a price per query, and most batches are small
-    read = outcomes.select(
-        ok=pl.col("status") == "ok",
-        failed=pl.col("status").is_in(["error", "timeout"]),
-        cancelled=pl.col("status") == "cancelled",
-        scored=pl.col("scores").list.len().fill_null(0) > 0,
-        newer=(pl.col("signals").list.len().fill_null(0) > 0) | pl.col("voids").is_not_null(),
-        **{f"has_{metric}": pl.col(metric).is_not_null() for metric in _MEASURED},
-        **{metric: pl.col(metric).cast(pl.Float64) for metric in _MEASURED},
+    rows = np.array(outcomes["row"], dtype=np.int64)
+    ok, failed, cancelled = (
+        _flags(status in wanted for status in outcomes["status"])
+        for wanted in (("ok",), ("error", "timeout"), ("cancelled",))
     )
-    column = {name: read[name].to_numpy() for name in read.columns}
-    ok, failed, cancelled = column["ok"], column["failed"], column["cancelled"]
     ended = ok | failed
     parts = [
         _built_in("success", rows[ended], ok[ended].astype(np.float64), dead),
         _built_in("error", rows[failed], np.zeros(failed.sum()), dead),
         _built_in("cancelled", rows[cancelled], np.ones(cancelled.sum()), dead),
     ]
-    reported = ended | cancelled | column["scored"]
+    reported = ended | cancelled | _flags(bool(scores) for scores in outcomes["scores"])
     for metric in _MEASURED:
-        given = column[f"has_{metric}"]
+        given = _flags(value is not None for value in outcomes[metric])
         reported = reported | given
         # A call that failed took no time to answer: its time is the time-out's, not the arm's.
         used = given & ~failed & ~cancelled if metric in _TIMES else given
-        parts.append(_built_in(metric, rows[used], column[metric][used], dead))
-    parts += _scores(outcomes, column["scored"], routers, dead)
+        values = np.array(outcomes[metric], dtype=np.float64)[used]
+        parts.append(_built_in(metric, rows[used], values, dead))
+    parts += _scores(outcomes, routers, dead)
     dead += _letters(rows[~reported], REASON_EMPTY, "the outcome reports nothing")
+    newer = zip(outcomes["signals"], outcomes["voids"], strict=True)
     what = "signals and voids need a newer consumer"
-    dead += _letters(rows[column["newer"]], REASON_UNSUPPORTED, what)
+    unsupported = _flags(bool(signals) or voids is not None for signals, voids in newer)
+    dead += _letters(rows[unsupported], REASON_UNSUPPORTED, what)
     return parts
+
+
+def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
+    return np.fromiter(values, dtype=np.bool_)
 
 
 def _built_in(
@@ -107,20 +107,17 @@ def _built_in(
 
 
 def _scores(
-    outcomes: pl.DataFrame,
-    scored: NDArray[np.bool_],
-    routers: Sequence[KnownRouter | None],
-    dead: list[DeadLetter],
+    outcomes: Columns, routers: Sequence[KnownRouter | None], dead: list[DeadLetter]
 ) -> list[Observations]:
-    if not scored.any():
-        return []
-    scores = outcomes.filter(scored).select("row", "scores").explode("scores").unnest("scores")
-    all_rows, all_values = scores["row"].to_numpy(), scores["value"].to_numpy()
-    metrics = np.array(scores["metric"].to_list(), dtype=object)
+    by_metric: dict[str, tuple[list[int], list[float]]] = {}
+    for row, scores in zip(outcomes["row"], outcomes["scores"], strict=True):
+        for score in scores or ():
+            its_rows, its_values = by_metric.setdefault(score["metric"], ([], []))
+            its_rows.append(row)
+            its_values.append(score["value"])
     parts: list[Observations] = []
-    for metric in dict.fromkeys(metrics):
-        mine = np.flatnonzero(metrics == metric)
-        rows, values = all_rows[mine], all_values[mine]
+    for metric, (given_rows, given_values) in by_metric.items():
+        rows, values = np.array(given_rows), np.array(given_values)
         possible = _possible(metric, Kind.SCORE, rows, values, dead)
         rows, values = rows[possible], values[possible]
         codes = _codes(metric, [routers[row] for row in rows.tolist()])

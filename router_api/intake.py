@@ -1,8 +1,8 @@
 """Records of the routers and snapshots topics, into a directory. No I/O.
 
-A snapshot costs about 1 ms to decode, and a partition may publish one per type twenty times a
-second. So of the snapshots of one key that came together only the one with the highest position is
-decoded; the others are known by their first bytes.
+A snapshot of 8 arms costs 0.5 ms to decode, and a partition may publish one per type twenty times
+a second. So of the snapshots of one key that came together only the one with the highest position
+is decoded; the others are known by their first bytes.
 
 A record that can't be applied is counted and skipped: learning stops for what it was about, routing
 goes on. Each kind is logged once, by position and never by content.
@@ -207,7 +207,7 @@ def _head_schema(name: str) -> Any:
     """The first fields of a released schema, up to its position.
 
     Avro writes fields one after another without framing, so a record's beginning can be read with
-    the beginning of its schema: 5 µs instead of 1 ms.
+    the beginning of its schema: 3 µs instead of 500.
     """
     schema = schemas()[name]
     record = json.loads(schema.text)

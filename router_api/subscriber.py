@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 from time import monotonic, perf_counter
 from typing import Any, Final
 
@@ -35,9 +36,6 @@ _MAX_BACKOFF_S: Final = 5.0
 _SLICE_S: Final = 0.002
 _PAUSE_PER_WORK: Final = 3.0
 _MAX_PAUSE_S: Final = 0.2
-# aiokafka has fetched only what came first in a pause; the rest is there a moment after asking.
-_LONG_PAUSE_S: Final = 0.02
-_REST_MS: Final = 5
 
 
 class Subscriber:
@@ -68,6 +66,7 @@ class Subscriber:
         self._ready = False
         self._connected = False
         self._changed = asyncio.Condition()
+        self._feed: Feed | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -92,7 +91,8 @@ class Subscriber:
             raise self._unavailable(f"no answer in {START_TIMEOUT_S:g} s") from None
         except (KafkaError, OSError, TopicMissing) as error:
             raise self._unavailable(_reason(error)) from error
-        self._task = asyncio.create_task(self._run(feed), name="subscriber")
+        self._feed = feed
+        self._task = asyncio.create_task(self._run(), name="subscriber")
 
     async def stop(self) -> None:
         """Stop reading; the directory stays as it is. Bounded. Calling it again does nothing."""
@@ -100,6 +100,9 @@ class Subscriber:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        if self._feed is not None:
+            await self._feed.close()  # a task that is cancelled before its first step does not
+            self._feed = None
 
     async def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `condition` holds, looked at whenever records have been applied.
@@ -117,9 +120,10 @@ class Subscriber:
         """Wait until `ready`; False if that takes longer than `timeout_s`."""
         return await self.wait_for(lambda: self._ready, timeout_s)
 
-    async def _run(self, feed: Feed) -> None:
+    async def _run(self) -> None:
         pause_s = _MIN_BACKOFF_S
         while True:
+            feed = self._feed = self._feed or await self._reconnect(pause_s)
             begun = monotonic()
             try:
                 await self._follow(feed)
@@ -130,11 +134,11 @@ class Subscriber:
                 log.exception("state is not followed, only kept in memory")
             finally:
                 self._connected = False
-                await feed.close()
+            await feed.close()
+            self._feed = None
             # What fails at once, again and again, is not tried five times a second for ever.
             lasted = monotonic() - begun > _MAX_BACKOFF_S
             pause_s = _MIN_BACKOFF_S if lasted else min(2 * pause_s, _MAX_BACKOFF_S)
-            feed = await self._reconnect(pause_s)
 
     async def _follow(self, feed: Feed) -> None:
         """Read to the end into a new directory, put it to use, and keep it up to date.
@@ -147,14 +151,14 @@ class Subscriber:
             await self._take(intake, await feed.poll())
         await self._use(directory)
         intake.observer = self._observer
-        pause_s = 0.0
+        resting_until = monotonic()
         while True:
             records = await feed.poll()
-            if pause_s >= _LONG_PAUSE_S:
-                records += await feed.poll(_REST_MS)
-            pause_s = min(_PAUSE_PER_WORK * await self._take(intake, records), _MAX_PAUSE_S)
-            if pause_s:
-                await asyncio.sleep(pause_s)
+            # Polled in the pause too: what lies unconsumed keeps aiokafka from fetching more.
+            while (rest_s := resting_until - monotonic()) > 0:
+                records += await feed.poll(ceil(rest_s * 1000))
+            worked_s = await self._take(intake, records)
+            resting_until = monotonic() + min(_PAUSE_PER_WORK * worked_s, _MAX_PAUSE_S)
 
     async def _take(self, intake: Intake, records: Sequence[Record]) -> float:
         """Apply records, in slices; the seconds of work it took."""

@@ -12,12 +12,12 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from router_api.http import failures
-from router_api.http.health import health_router
+from router_api.http.health import add_health
 from router_api.http.limits import BodyLimit
 from router_api.http.observe import HttpMetrics, Observed
-from router_api.http.outcomes import outcomes_router
-from router_api.http.picks import picks_router
-from router_api.http.routers import routers_router
+from router_api.http.outcomes import add_outcomes
+from router_api.http.picks import add_picks
+from router_api.http.routers import add_routers
 from router_api.http.routes import openapi_document
 from router_api.service import RoutingService
 
@@ -59,13 +59,10 @@ def create_app(
     # The last one added is the outermost: a body above the limit is counted as a request, too.
     app.add_middleware(BodyLimit)
     app.add_middleware(Observed, metrics=HttpMetrics(registry))
-    for router in (
-        picks_router(service),
-        outcomes_router(service),
-        routers_router(service),
-        health_router(service, registry),
-    ):
-        app.include_router(router)
+    add_picks(app, service)
+    add_outcomes(app, service)
+    add_routers(app, service)
+    add_health(app, service, registry)
 
     @cache
     def openapi() -> dict[str, Any]:

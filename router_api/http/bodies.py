@@ -77,7 +77,8 @@ class PickBody(_Body):
     """What is known about a request that wants an arm. Everything may be left out."""
 
     session_id: SessionId | None = None
-    messages: list[dict[str, Any]] | None = Field(
+    # A body has room for half a million faults, and listing them would hold up picks for seconds.
+    messages: Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = Field(
         default=None,
         description="Chat messages in OpenAI's or Anthropic's form. The type of the request is read"
         " from them in memory; their text is neither stored nor logged.",
@@ -136,6 +137,6 @@ class OutcomeBody(_Body):
 PICK: Final = TypeAdapter(PickBody)
 OUTCOME: Final = TypeAdapter(OutcomeBody)
 OUTCOMES: Final = TypeAdapter(
-    Annotated[list[OutcomeBody], Field(min_length=1, max_length=MAX_BATCH)]
+    Annotated[list[OutcomeBody], Field(min_length=1, max_length=MAX_BATCH, fail_fast=True)]
 )
 CONFIG: Final = TypeAdapter(RouterConfig)

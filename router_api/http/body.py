@@ -29,13 +29,17 @@ T = TypeVar("T")
 # Validators of schemas.router_config that look at several fields name theirs at the beginning.
 _NAMED_FIELD: Final = re.compile(r"([a-z_]+(?:\.\w+)*): (.+)", re.DOTALL)
 _PYDANTIC_PREFIX: Final = "Value error, "
+# More than any real tool call has. Every unknown key is a fault; a body of nothing else would keep
+# pydantic busy for a second, and every other request waiting.
+_MAX_KEYS: Final = 10_000
 
 
 async def json_body(request: Request) -> object:
     """The request's body as a JSON value.
 
     Raises Problem: 415 for another content type, 400 for what is not JSON (RFC 8259) in UTF-8,
-    holds NaN or Infinity, gives a key twice or is nested too deep, 413 above the body limit.
+    holds NaN or Infinity, gives a key twice, has too many of them or is nested too deep; 413 above
+    the body limit.
     """
     if not _is_json(header(request, b"content-type")):
         raise Problem(NOT_JSON, "Send the body with the header Content-Type: application/json.")
@@ -62,7 +66,7 @@ def parse_json(body: bytes) -> object:
     except RecursionError:
         raise _malformed("It is nested too deep.") from None
     except json.JSONDecodeError as error:
-        # The message tells what was expected, never what was found.
+        # The message tells what was expected, and of what was found one character at most.
         raise _malformed(f"{error.msg}, at character {error.pos}.") from None
     except _Refused as error:
         raise _malformed(str(error)) from None
@@ -121,6 +125,8 @@ def _malformed(detail: str) -> Problem:
 
 
 def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > _MAX_KEYS:
+        raise _Refused(f"An object has more than {_MAX_KEYS} keys.")
     members = dict(pairs)
     if len(members) != len(pairs):
         raise _Refused("A key is given twice in one object.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
@@ -11,22 +11,29 @@ from starlette.responses import Response
 from router_api.errors import NotReady
 from router_api.http import failures
 from router_api.http.answers import Health
-from router_api.http.routes import documented, json_answer, raw_router
+from router_api.http.routes import documented, json_answer, raw_route
 from router_api.service import RoutingService
 
 
-def health_router(service: RoutingService, registry: CollectorRegistry) -> APIRouter:
-    """The routes, answered from `service` and `registry`."""
-    router = raw_router("health")
+def add_health(app: FastAPI, service: RoutingService, registry: CollectorRegistry) -> None:
+    """Add the routes, answered by `service`."""
 
-    @router.get("/healthz", name="healthz", **documented(Health, description="Alive"))
+    @raw_route(
+        app,
+        "GET",
+        "/healthz",
+        tag="health",
+        **documented(Health, description="Alive"),
+    )
     async def healthz(_: Request) -> Response:
         """Answers as long as the process does. It says nothing about Kafka."""
         return json_answer({"status": "alive"})
 
-    @router.get(
+    @raw_route(
+        app,
+        "GET",
         "/readyz",
-        name="readyz",
+        tag="health",
         **documented(Health, description="Ready for picks", problems=[failures.NOT_READY]),
     )
     async def readyz(_: Request) -> Response:
@@ -38,9 +45,13 @@ def health_router(service: RoutingService, registry: CollectorRegistry) -> APIRo
             raise NotReady("Routers and snapshots are still being read from Kafka.")
         return json_answer({"status": "ready"})
 
-    @router.get("/metrics", name="metrics", include_in_schema=False)
+    @raw_route(
+        app,
+        "GET",
+        "/metrics",
+        tag="health",
+        include_in_schema=False,
+    )
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"Content-Type": content_type})
-
-    return router

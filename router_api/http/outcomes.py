@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from router_api.http.answers import OutcomesAnswer
 from router_api.http.bodies import MAX_BATCH, OUTCOME, OUTCOMES, OutcomeBody, to_ms
 from router_api.http.body import json_body, validated
 from router_api.http.problems import BODY_TOO_LARGE, INVALID_REQUEST, MALFORMED_JSON, NOT_JSON
-from router_api.http.routes import documented, json_answer, raw_router, ref
+from router_api.http.routes import documented, json_answer, raw_route, ref
 from router_api.service import OutcomeReport, RoutingService
 
 # How faults of a batch are named: "outcomes.3.scores.quality". One outcome alone has no index.
@@ -22,13 +22,14 @@ _BATCH: Final = "outcomes"
 _ONLY_ONE: Final = f"{_BATCH}.0"
 
 
-def outcomes_router(service: RoutingService) -> APIRouter:
-    """The route, answered by `service`."""
-    router = raw_router("outcomes")
+def add_outcomes(app: FastAPI, service: RoutingService) -> None:
+    """Add the route, answered by `service`."""
 
-    @router.post(
+    @raw_route(
+        app,
+        "POST",
         "/v1/outcomes",
-        name="outcomes",
+        tag="outcomes",
         **documented(
             OutcomesAnswer,
             status=202,
@@ -75,8 +76,6 @@ def outcomes_router(service: RoutingService) -> APIRouter:
                 raise (failures.problem_of(error, without=_ONLY_ONE) or error) from None
         ids = [str(outcome_id) for outcome_id in accepted]
         return json_answer({"accepted": len(ids), "outcome_ids": ids}, 202)
-
-    return router
 
 
 def _report(body: OutcomeBody) -> OutcomeReport:

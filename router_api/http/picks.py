@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,7 +20,7 @@ from router_api.http.problems import (
     NOT_JSON,
     Fault,
 )
-from router_api.http.routes import ROUTER_PARAMETER, documented, json_answer, raw_router, ref
+from router_api.http.routes import ROUTER_PARAMETER, documented, json_answer, raw_route, ref
 from router_api.service import PickRequest, RoutingService
 
 TIER_HEADER: Final = "x-min-quality-tier"
@@ -30,13 +30,14 @@ _TRACEPARENT: Final = b"traceparent"
 _TRACE_CONTEXT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def picks_router(service: RoutingService) -> APIRouter:
-    """The route, answered by `service`."""
-    router = raw_router("picks")
+def add_picks(app: FastAPI, service: RoutingService) -> None:
+    """Add the route, answered by `service`."""
 
-    @router.post(
+    @raw_route(
+        app,
+        "POST",
         "/v1/routers/{router}/picks",
-        name="pick",
+        tag="picks",
         **documented(
             PickAnswer,
             description="The arm to call, and the token for its outcomes",
@@ -105,8 +106,6 @@ def picks_router(service: RoutingService) -> APIRouter:
                 },
             }
         )
-
-    return router
 
 
 def _tier_of_header(request: Request) -> int | None:

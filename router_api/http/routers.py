@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,19 +22,20 @@ from router_api.http.routes import (
     ROUTER_PARAMETER,
     documented,
     json_answer,
-    raw_router,
+    raw_route,
     ref,
 )
 from router_api.service import RoutingService
 
 
-def routers_router(service: RoutingService) -> APIRouter:
-    """The routes, answered by `service`."""
-    router = raw_router("routers")
+def add_routers(app: FastAPI, service: RoutingService) -> None:
+    """Add the routes, answered by `service`."""
 
-    @router.get(
+    @raw_route(
+        app,
+        "GET",
         "/v1/routers",
-        name="routers",
+        tag="routers",
         **documented(
             RouterList,
             description="The routers that this replica knows",
@@ -54,9 +55,11 @@ def routers_router(service: RoutingService) -> APIRouter:
         ]
         return json_answer({"routers": summaries})
 
-    @router.get(
+    @raw_route(
+        app,
+        "GET",
         "/v1/routers/{router}/state",
-        name="state",
+        tag="routers",
         **documented(
             RouterState,
             description="Configuration, evidence and beliefs",
@@ -68,9 +71,11 @@ def routers_router(service: RoutingService) -> APIRouter:
         """Show what a router has learned, as this replica has it."""
         return json_answer(service.state(request.path_params["router"]))
 
-    @router.put(
+    @raw_route(
+        app,
+        "PUT",
         "/v1/routers/{router}",
-        name="configure",
+        tag="routers",
         **documented(
             ConfigAnswer,
             description="The configuration is in the log; every replica follows",
@@ -92,8 +97,6 @@ def routers_router(service: RoutingService) -> APIRouter:
         config = validated(CONFIG, _named(await json_body(request), name))
         version, changed = await service.put_router(config)
         return json_answer({"router": name, "version": version, "changed": changed})
-
-    return router
 
 
 def _named(body: object, name: str) -> object:

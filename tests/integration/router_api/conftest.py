@@ -1,4 +1,4 @@
-"""Subscribers and services that are always stopped, a writer of state, and a broker to take away."""
+"""Subscribers and services that are always stopped, a writer of state, a broker to take away."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from routefold.stack.kafka import KafkaServer
+from routefold.topics_admin import ensure_topics
 from router_api.service import RoutingService, wall_clock_ms
 from router_api.subscriber import Subscriber
 from router_api.tokens import TurnTokens
-from routefold.stack.kafka import KafkaServer
 from schemas.codec import Event, encode
 from schemas.events import RouterConfigured
 from schemas.topics import Topics
+from tests.fixtures.pipeline import eventually
 from tests.fixtures.servers import Servers
 
 TOKENS = TurnTokens(["k" * 64])
@@ -101,22 +103,27 @@ class Cluster:
         async with self._admin() as admin:
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, named)])
 
-    async def recreate(self, topic: str) -> None:
+    async def recreate(self, topic: str, topics: Topics) -> None:
         """Delete a topic and create it anew, empty."""
         async with self._admin() as admin:
             await admin.delete_topics([topic])
+
+            async def gone() -> bool:
+                return topic not in await admin.list_topics()
+
+            await eventually(gone)
+        await ensure_topics(self._bootstrap_servers, topics)
 
     async def offsets(self, topic: str) -> list[int]:
         """Offsets of the records that are left in a topic of one partition."""
         partition = TopicPartition(topic, 0)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers, isolation_level="read_committed"
+            bootstrap_servers=self._bootstrap_servers, auto_offset_reset="earliest"
         )
         await consumer.start()
         try:
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
-            await consumer.seek_to_beginning(partition)
             found: list[int] = []
             while await consumer.position(partition) < end:
                 batches = await consumer.getmany(timeout_ms=100)
