@@ -20,6 +20,7 @@ from schemas.topics import Topics
 
 DEFAULT_GROUP = "routefold-consumer"
 CONNECT_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 3.0
 
 
 async def run_consumer(
@@ -108,6 +109,8 @@ async def _start(client: AIOKafkaProducer | AIOKafkaConsumer, bootstrap_servers:
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    """aiokafka's stop can wait for ever on a broker that is gone."""
-    with contextlib.suppress(KafkaError, TimeoutError):
-        await asyncio.wait_for(client.stop(), timeout=3.0)
+    """aiokafka's stop can wait for ever on a broker that is gone, or end in a cancellation."""
+    stopping = asyncio.ensure_future(client.stop())
+    await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)

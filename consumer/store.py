@@ -130,6 +130,11 @@ class Store:
         )
         return cursor.rowcount
 
+    async def forget_eras(self, partition: int) -> int:
+        """Drop evidence rows that have decayed to nothing; how many there were."""
+        cursor = await self._connection.execute(sql("forget_eras"), {"partition": partition})
+        return cursor.rowcount
+
     @asynccontextmanager
     async def transaction(self, owned: Sequence[Progress]) -> AsyncIterator[Transaction]:
         """One batch. Raises Fenced at once when another writer has taken one of the partitions."""

@@ -44,8 +44,11 @@ SESSION_TIMEOUT_MS: Final = 6_000
 STALL_S: Final = 60.0
 # What psycopg raises when the server or the connection is gone, and never for bad data.
 DATABASE_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
-# How often sets of turns whose window has passed are dropped, offsets and lag are reported.
+# How often what has expired is dropped, and offsets and lag are reported.
 HOUSEKEEPING_S: Final = 5.0
+# Every share is published anew this often. It bounds how long a router that starts cold can read an
+# old share, should a frozen former writer wake and append one after the present writer's.
+REPUBLISH_S: Final = 300.0
 
 
 class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -269,13 +272,23 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             await self._outbox.run_once()
 
     async def _keep_house(self) -> None:
+        published_at = time.monotonic()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            if time.monotonic() - published_at > REPUBLISH_S:
+                self._publish_all()
+                published_at = time.monotonic()
             try:
                 await self._report_position()
-                await self._forget_turns()
+                await self._forget()
             except (KafkaError, *DATABASE_AWAY) as error:
                 log.debug("housekeeping skipped", error=repr(error))
+
+    def _publish_all(self) -> None:
+        assert self._writer is not None
+        assert self._outbox is not None
+        for partition in self.owned:
+            self._outbox.mark(self._writer.shares.keys(partition), [partition])
 
     async def _report_position(self) -> None:
         """Lag for our metrics; group offsets so that the usual Kafka tools show it as well."""
@@ -298,12 +311,12 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         with contextlib.suppress(CommitFailedError):  # a rebalance is under way
             await self._consumer.commit({tp: at.next_offset for tp, at in owned.items()})
 
-    async def _forget_turns(self) -> None:
+    async def _forget(self) -> None:
         if self._busy.locked():
             return  # a batch is being written; there is no hurry
         async with self._busy:
             assert self._writer is not None
-            await self._writer.forget_turns()
+            await self._writer.forget()
 
 
 async def _sleep(seconds: float, stop: asyncio.Event) -> None:

@@ -84,9 +84,11 @@ class Writer:
             await asyncio.sleep(0)
         return committed
 
-    async def forget_turns(self) -> None:
-        """Drop the sets of turns that no outcome can reach any more: their window has passed."""
+    async def forget(self) -> None:
+        """Drop what is never read again: sets of turns whose attribution window has passed, and
+        evidence that has decayed to nothing."""
         for partition, progress in self._progress.items():
+            await self._store.forget_eras(partition)
             windows = [r.window_ms for (p, _), r in self._routers.items() if p == partition]
             if windows:
                 await self._store.forget_turns(partition, progress.stream_time_ms - max(windows))

@@ -70,6 +70,10 @@ class Price(_Strict):
         return self
 
     @property
+    def per_request(self) -> bool:
+        return self.usd_per_request is not None
+
+    @property
     def comparable_usd(self) -> float:
         """One number to compare arms of a router by; per request, or per million blended tokens."""
         if self.usd_per_request is not None:
@@ -128,7 +132,7 @@ class HalfLivesByClass(_Strict):
 class Prior(_Strict):
     """How tiers become Beta priors. The numbers are those of LiteLLM's adaptive router."""
 
-    mass: float = Field(default=10.0, gt=0, le=1e6)
+    mass: float = Field(default=10.0, ge=0.01, le=1e6)
     tier_means: tuple[float, float, float] = (0.3, 0.5, 0.7)
     strength_bonus: float = Field(default=0.3, ge=0, le=1)
     cap: float = Field(default=0.95, gt=0, lt=1)
@@ -184,6 +188,8 @@ class RouterConfig(_Strict):
             )
         if len(self.declared_metrics) > MAX_DECLARED_METRICS:
             raise ValueError(f"rewards: at most {MAX_DECLARED_METRICS} metrics of your own")
+        if len({arm.price.per_request for arm in self.arms if arm.price is not None}) > 1:
+            raise ValueError("arms: price all of them per request, or all of them per token")
         if self.min_probability * len(self.arms) > 1:
             raise ValueError(
                 f"min_probability: {self.min_probability:g} x {len(self.arms)} arms is above 1"

@@ -104,6 +104,13 @@ DO UPDATE SET version = EXCLUDED.version, config_text = EXCLUDED.config_text,
               request_types = EXCLUDED.request_types,
               declared_metrics = EXCLUDED.declared_metrics
 
+-- name: forget_eras
+-- What ended eight eras (128 half-lives) before the latest turn is read by nobody.
+DELETE FROM evidence AS e USING event_counts AS c
+WHERE e.partition = %(partition)s AND e.half_life_ms > 0
+  AND c.partition = e.partition AND c.router = e.router AND c.request_type = e.request_type
+  AND e.era < evidence_era(c.as_of_ms, e.half_life_ms) - 8
+
 -- name: load_routers
 SELECT partition, router, version, config_text, window_ms, arms, request_types, declared_metrics,
        quality_slow_ms, quality_fast_ms, latency_slow_ms, latency_fast_ms

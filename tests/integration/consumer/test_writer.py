@@ -201,7 +201,7 @@ async def test_late_facts_are_refused_and_counted(open_writer: Open, database: s
     await writer.write({0: records(events)})
     counts = table(database, "SELECT folded, duplicates, late FROM event_counts")
     assert counts == [(3, 0, 1)]
-    await writer.forget_turns()
+    await writer.forget()
     assert table(database, "SELECT turn_id FROM turn_states") == [(UUID(bytes=recent),)]
 
 
@@ -225,3 +225,25 @@ async def test_events_are_judged_by_the_configuration_before_them(
     assert table(database, "SELECT record_offset, reason FROM dead_letters") == [(1, "unknown_arm")]
     assert table(database, "SELECT version, arms FROM routers") == [(2, ["a", "b", "c"])]
     assert table(database, "SELECT folded FROM event_counts") == [(2,)]
+
+
+async def test_evidence_that_decayed_to_nothing_is_dropped(
+    open_writer: Open, database: str
+) -> None:
+    rng = random.Random(7)
+    cfg = config(half_lives_s={"latency": {"slow": 60.0, "fast": 1.0}})
+    old, new = uuid7(T0, rng), uuid7(T0 + 3_600_000, rng)
+    events: list[Event] = [
+        configured(cfg),
+        *(outcome(i, uuid7(T0, rng), status="ok", latency_ms=100.0) for i in (old, new)),
+    ]
+    writer = await open_writer()
+    await writer.take([0])
+    await writer.write({0: records(events)})
+    paces = "SELECT pace, count(*) FROM evidence WHERE metric = 'latency_ms' GROUP BY 1 ORDER BY 1"
+    assert table(database, paces) == [("fast", 2), ("slow", 2)]
+    before = evidence(database)
+    await writer.forget()
+    # an hour is 225 eras of the fast pace, and under four of the slow one
+    assert table(database, paces) == [("fast", 1), ("slow", 2)]
+    assert evidence(database).items() <= before.items()

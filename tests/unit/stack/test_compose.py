@@ -115,3 +115,15 @@ def test_the_image_takes_in_all_that_it_copies() -> None:
         for source in line.split()
     }
     assert copied == allowed
+
+
+def test_the_consumer_serves_what_its_health_check_asks(services: dict[str, Any]) -> None:
+    port = services["consumer"]["environment"]["ROUTEFOLD_METRICS_PORT"]
+    assert f"127.0.0.1:{port}/healthz" in services["consumer"]["healthcheck"]["test"][-1]
+
+
+def test_each_api_replica_has_its_own_spool(services: dict[str, Any]) -> None:
+    api = services["api"]
+    (volume,) = api["volumes"]
+    assert api["environment"]["ROUTEFOLD_SPOOL_PATH"].startswith(volume + "/")
+    assert ":" not in volume  # anonymous: replicas can't share a spool file
