@@ -1,9 +1,13 @@
-"""A lean HTTP/1.1 load generator: keep-alive, no pipelining, closed loop.
+"""A lean HTTP/1.1 load generator: keep-alive, no pipelining, closed or open loop.
 
-Each connection sends its next request when the previous answer is complete, so the rate is what the
-server can take and never more. A client library would cost several times what the server does and
-measure itself; here a request is bytes prepared by the caller and an answer is a status line, a
-`Content-Length` and that many bytes. Answers of any other framing count as errors.
+Closed: each connection sends its next request when the previous answer is complete, so the rate is
+what the server can take and never more. Open: requests are due at a fixed rate, whatever the server
+does, and their latency counts from when they were due: a server that stalls is charged with every
+request that had to wait for it, not with one a connection.
+
+A client library would cost several times what the server does and measure itself; here a request is
+bytes prepared by the caller and an answer is a status line, a `Content-Length` and that many bytes.
+Answers of any other framing count as errors.
 
 `python -m benchmarks.loadgen` prints the generator's own ceiling, with a server that does nothing.
 """
@@ -16,7 +20,7 @@ import multiprocessing
 import socket
 import time
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -38,7 +42,7 @@ class LoadResult:
     requests: int
     """Answers with a 2xx status."""
     errors: int
-    """Answers with another status, broken connections, and requests left unanswered."""
+    """Answers with another status, broken connections, and requests left unsent or unanswered."""
     latencies_us: NDArray[np.float64]
     statuses: Mapping[int, int]
     seconds: float
@@ -76,21 +80,23 @@ async def run_load(
     connections: int,
     seconds: float,
     on_answer: Callable[[int, int, bytes], None] | None = None,
+    per_s: float | None = None,
 ) -> LoadResult:
     """Send `requests(0)`, `requests(1)`, ... over `connections` connections for `seconds`.
 
+    With `per_s` that many requests are due each second, else one whenever a connection is free.
     `on_answer(number, status, body)` is called for each answer, in the order of arrival. Broken
     connections are opened again. Raises OSError if no connection can be opened at the start.
     """
-    run = _Run(requests, on_answer)
+    run = _Run(requests, on_answer, closed_loop=per_s is None)
     loop = asyncio.get_running_loop()
     probe, _ = await loop.create_connection(asyncio.Protocol, host, port)
     probe.close()
 
     started = time.perf_counter()
     tasks = [asyncio.create_task(_keep_connected(run, host, port)) for _ in range(connections)]
-    await asyncio.sleep(seconds)
-    run.over = True
+    await (asyncio.sleep(seconds) if per_s is None else run.pace(per_s, seconds))
+    run.end()
     _, late = await asyncio.wait(tasks, timeout=_GRACE_S)
     for task in late:
         task.cancel()
@@ -98,7 +104,7 @@ async def run_load(
     ok = sum(count for status, count in run.statuses.items() if 200 <= status < 300)
     return LoadResult(
         requests=ok,
-        errors=run.broken + run.statuses.total() - ok,
+        errors=run.broken + len(run.due_ns) + run.statuses.total() - ok,
         latencies_us=np.asarray(run.latencies_ns, dtype=np.float64) / 1000.0,
         statuses=dict(run.statuses),
         seconds=time.perf_counter() - started,
@@ -112,6 +118,8 @@ class _Run:
         self,
         requests: Callable[[int], bytes],
         on_answer: Callable[[int, int, bytes], None] | None,
+        *,
+        closed_loop: bool,
     ) -> None:
         self.requests = requests
         self.on_answer = on_answer
@@ -120,6 +128,39 @@ class _Run:
         self.broken = 0
         self.latencies_ns = array("q")
         self.over = False
+        self.due_ns: deque[int] = deque()  # open loop: requests that no connection was free for
+        self.idle: deque[_Connection] = deque()  # open loop: free before a request was due
+        self._closed_loop = closed_loop
+
+    def free(self, connection: _Connection) -> None:
+        """Give a free connection something to do."""
+        if self.due_ns:
+            connection.send(self.due_ns.popleft())
+        elif self.over:
+            connection.close()
+        elif self._closed_loop:
+            connection.send()
+        else:
+            self.idle.append(connection)
+
+    async def pace(self, per_s: float, seconds: float) -> None:
+        """Open loop: let requests become due, evenly, over the time given."""
+        first_ns = time.perf_counter_ns()
+        for number in range(int(per_s * seconds)):
+            due_ns = first_ns + int(number / per_s * 1e9)
+            early_s = (due_ns - time.perf_counter_ns()) / 1e9
+            if early_s > 0:
+                await asyncio.sleep(early_s)
+            if self.idle:
+                self.idle.popleft().send(due_ns)
+            else:
+                self.due_ns.append(due_ns)
+
+    def end(self) -> None:
+        """Nothing more becomes due; what is under way, or overdue, may still be answered."""
+        self.over = True
+        while self.idle:
+            self.idle.popleft().close()
 
 
 class _Connection(asyncio.Protocol):
@@ -130,17 +171,19 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = b""
         self._number = 0
-        self._sent_ns = 0
+        self._due_ns = 0
         self._waiting = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
-        self._send_next()
+        self._run.free(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         if self._waiting:
             self._run.broken += 1
+        if self in self._run.idle:
+            self._run.idle.remove(self)
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -167,29 +210,32 @@ class _Connection(asyncio.Protocol):
         if b"\r\nconnection: close" in head:
             self.abort()
         else:
-            self._send_next()
+            self._run.free(self)
 
     def abort(self) -> None:
         """Close without waiting; a request under way counts as broken."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _send_next(self) -> None:
+    def close(self) -> None:
+        """Close while no request is under way."""
+        assert self._transport is not None
+        self._transport.close()
+
+    def send(self, due_ns: int | None = None) -> None:
+        """Send the next request; its latency counts from `due_ns`, or from now."""
         assert self._transport is not None
         run = self._run
-        if run.over:
-            self._transport.close()
-            return
         self._number = run.next_number
         run.next_number += 1
         request = run.requests(self._number)
         self._waiting = True
-        self._sent_ns = time.perf_counter_ns()
+        self._due_ns = time.perf_counter_ns() if due_ns is None else due_ns
         self._transport.write(request)
 
     def _answered(self, status: int, body: bytes) -> None:
         run = self._run
-        run.latencies_ns.append(time.perf_counter_ns() - self._sent_ns)
+        run.latencies_ns.append(time.perf_counter_ns() - self._due_ns)
         self._waiting = False
         run.statuses[status] += 1
         if run.on_answer is not None:

@@ -155,10 +155,10 @@ class RouterConfig(_Strict):
     """Everything a router is told; what it learns is never in here."""
 
     router: RouterName
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MAX_ARMS)]
-    request_types: Annotated[tuple[TypeName, ...], Field(min_length=1, max_length=64)] = (
-        REQUEST_TYPES
-    )
+    arms: Annotated[tuple[Arm, ...], Field(min_length=1, max_length=MAX_ARMS, fail_fast=True)]
+    request_types: Annotated[
+        tuple[TypeName, ...], Field(min_length=1, max_length=64, fail_fast=True)
+    ] = REQUEST_TYPES
     weights: Weights = Weights()
     rewards: dict[MetricName, Reward] = Field(
         default_factory=lambda: {"quality": 1.0, "error": 1.0},

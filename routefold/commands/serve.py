@@ -43,13 +43,13 @@ def serve(host: HostOption = None, port: PortOption = None) -> None:
 
 async def _serve(settings: Settings) -> None:
     import structlog
-    from router_api.service import RoutingService
-    from router_api.tokens import TurnTokens
 
     from routefold.exposure import exposure_warning
     from routefold.signals import stop_event
     from routefold.topics_admin import check_topics
     from router_api.serve import serve as serve_http
+    from router_api.service import RoutingService
+    from router_api.tokens import TurnTokens
 
     log = structlog.get_logger("routefold.serve")
     if warning := exposure_warning(settings.host):

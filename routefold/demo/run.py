@@ -10,9 +10,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Final
 
-from producer.client import RoutefoldClient
 from rich.console import Console
 
+from producer.client import RoutefoldClient
 from routefold.demo.learning import Learning
 from routefold.demo.live import Display, display_on
 from routefold.demo.models import read_models, router_config

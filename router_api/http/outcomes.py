@@ -58,7 +58,7 @@ def add_outcomes(app: FastAPI, service: RoutingService) -> None:
             ],
         ),
     )
-    async def outcomes(request: Request) -> Response:
+    async def report_outcomes(request: Request) -> Response:
         """Report one outcome, or an array of them: all are accepted, or none.
 
         A 503 says that nothing was stored: send the same again, with the same outcome_id, after

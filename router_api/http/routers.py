@@ -42,7 +42,7 @@ def add_routers(app: FastAPI, service: RoutingService) -> None:
             problems=[failures.NOT_READY],
         ),
     )
-    async def routers(_: Request) -> Response:
+    async def list_routers(_: Request) -> Response:
         """List the routers."""
         summaries = [
             {
@@ -67,7 +67,7 @@ def add_routers(app: FastAPI, service: RoutingService) -> None:
             problems=[failures.UNKNOWN_ROUTER, failures.NOT_READY],
         ),
     )
-    async def state(request: Request) -> Response:
+    async def router_state(request: Request) -> Response:
         """Show what a router has learned, as this replica has it."""
         return json_answer(service.state(request.path_params["router"]))
 
@@ -91,7 +91,7 @@ def add_routers(app: FastAPI, service: RoutingService) -> None:
             ],
         ),
     )
-    async def configure(request: Request) -> Response:
+    async def configure_router(request: Request) -> Response:
         """Create a router, or replace its configuration. What it has learned stays."""
         name = request.path_params["router"]
         config = validated(CONFIG, _named(await json_body(request), name))

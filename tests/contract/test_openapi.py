@@ -292,4 +292,12 @@ async def test_operations_have_names_that_generated_clients_can_use(
         for operations in document["paths"].values()
         for operation in operations.values()
     }
-    assert names == {"pick", "outcomes", "routers", "state", "configure", "healthz", "readyz"}
+    assert names == {
+        "pick",
+        "report_outcomes",
+        "list_routers",
+        "router_state",
+        "configure_router",
+        "healthz",
+        "readyz",
+    }
