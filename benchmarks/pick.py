@@ -1,8 +1,8 @@
 """How long does a pick take inside the process, and what does new evidence cost?
 
-For 2, 8 and 16 arms with 400 observations each, over four partitions, calls timed one by one, garbage collection on; each
-figure includes the timer's own 0.1 µs or so. Nothing leaves the process: there is no Kafka and no
-HTTP. The paths:
+For 2, 8 and 16 arms with 400 observations each, over four partitions, calls timed one by one,
+garbage collection on; each figure includes the timer's own 0.1 µs or so. Nothing leaves the
+process: there is no Kafka and no HTTP. The paths:
 
 - `choose`: Router.choose with the table in place: the choice itself, with its exact probability
   and its fallbacks. Target: a median of at most 5 µs at 8 arms.
