@@ -37,7 +37,10 @@ def router_config(arms: int = 8) -> dict[str, Any]:
 
 
 def chats(count: int, rng: random.Random) -> list[list[dict[str, str]]]:
-    """Messages to classify, CHAT_BYTES of the user's text each: prompts of one type in a row."""
+    """Messages to classify, CHAT_BYTES of the user's text each: prompts of one type in a row.
+
+    Denser in cues, and in languages, than one request of that length: twice the work to classify.
+    """
     prompts: Mapping[str, Sequence[str]] = json.loads(_PROMPTS.read_text())
     kinds = list(prompts)
     found = []

@@ -10,8 +10,8 @@ process: there is no Kafka and no HTTP. The paths:
   token, metrics. The queue here is a bounded deque of the publisher's own entries, without its
   sender; encoding happens later, in the background, and is the figure `encode`.
 - `pick + classify`: the same, with the request type read from 900 bytes of messages.
-- `rebuild`: the first look after a snapshot changed a request type: merge, posteriors, table. At
-  most ten a second for each type are spent on picks, whatever the rate of snapshots.
+- `rebuild`: what a snapshot costs the next pick of its request type: checking its rows, the merge
+  of all partitions, posteriors and table. Picks wait for at most ten a second of each type.
 
 The peer is the loop of routers that sample on every request: `random.betavariate` for each arm from
 the same posteriors, and the best weighted score. It neither knows the probability of what it picked
@@ -54,7 +54,7 @@ ARMS: Final = (2, 8, 16)
 CALLS: Final = 50_000
 REBUILDS: Final = 300
 REQUESTS: Final = 1_000
-OBSERVATIONS: Final = 100
+OBSERVATIONS: Final = 100  # of each metric, arm and partition
 PEER: Final = "random.betavariate loop"
 # Metric, pace and half-life in milliseconds of the default configuration's series.
 _SERIES: Final = (
@@ -92,7 +92,7 @@ def _measure(arms: int) -> None:
     _report(case, "choose", _timed(lambda n: router.choose(GENERAL, keys[n], now_ms=T0), CALLS))
     _report(case, "choose", _timed(_sampler(router), CALLS), who=PEER)
 
-    queue: deque[Entry] = deque(maxlen=1000)
+    queue: deque[Entry] = deque(maxlen=REQUESTS)
     picker = _picker(router, queue)
     known = [PickRequest(session_id=f"session-{n}", request_type=GENERAL) for n in range(REQUESTS)]
     _report(case, "pick", _timed(lambda n: picker.pick(ROUTER, known[n % REQUESTS]), CALLS))

@@ -46,22 +46,13 @@ def consume(
     logs.configure(settings.log_level, settings.log_format)
     settings.need_bootstrap_servers()
     settings.need_postgres_dsn()
-    _tame_the_garbage_collector()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_consume(settings))
 
 
-def _tame_the_garbage_collector() -> None:
-    """A batch makes a hundred thousand objects and no cycles; by default they are searched for
-    cycles over and over, which took a tenth of the consumer's time."""
-    import gc
-
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 50)
-
-
 async def _consume(settings: Settings) -> None:
     from consumer.app import run_consumer
+    from routefold import collector
     from routefold.database import check_postgres
     from routefold.signals import stop_event
     from routefold.topics_admin import check_topics
@@ -70,6 +61,7 @@ async def _consume(settings: Settings) -> None:
     with stop_event() as stop:
         await check_topics(bootstrap_servers, settings.topics)
         await check_postgres(dsn)
+        collector.tame()
         await run_consumer(
             bootstrap_servers=bootstrap_servers,
             postgres_dsn=dsn.get_secret_value(),

@@ -44,6 +44,7 @@ def serve(host: HostOption = None, port: PortOption = None) -> None:
 async def _serve(settings: Settings) -> None:
     import structlog
 
+    from routefold import collector
     from routefold.exposure import exposure_warning
     from routefold.signals import stop_event
     from routefold.topics_admin import check_topics
@@ -54,6 +55,11 @@ async def _serve(settings: Settings) -> None:
     log = structlog.get_logger("routefold.serve")
     if warning := exposure_warning(settings.host):
         log.warning(warning)
+
+    def listening(port: int) -> None:
+        collector.tame()
+        log.info("listening", host=settings.host, port=port)
+
     bootstrap_servers = settings.need_bootstrap_servers()
     with stop_event() as stop:
         await check_topics(bootstrap_servers, settings.topics)
@@ -69,5 +75,5 @@ async def _serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             stop=stop,
-            on_listening=lambda port: log.info("listening", host=settings.host, port=port),
+            on_listening=listening,
         )

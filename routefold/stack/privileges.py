@@ -44,6 +44,8 @@ def step_down(directory: Path) -> list[str]:
         "--clear-groups",
         f"--inh-caps={_KEPT_CAPABILITY}",
         f"--ambient-caps={_KEPT_CAPABILITY}",
+        # access(2), with which initdb looks for its programs, else forgets the capability
+        "--securebits=+no_setuid_fixup",
         "--no-new-privs",
         "--pdeathsig=keep",  # a change of user clears what _guard.py asked for
     ]

@@ -76,3 +76,18 @@ def test_a_container_that_forbids_it_is_one_clear_error(
     with pytest.raises(RootRefused, match="setresuid failed") as caught:
         step_down(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@as_root
+def test_programs_below_a_private_directory_pass_access_checks(tmp_path: Path) -> None:
+    """A checkout in a directory of root's own: initdb asks access(2) about its programs."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    program = Path(shutil.copy("/bin/true", private / "program"))
+    directory = tmp_path / "data"
+    directory.mkdir()
+    prefix = step_down(directory)
+    access = f"import os, sys; sys.exit(not os.access({str(program)!r}, os.X_OK))"
+    python = shutil.which("python3", path="/usr/bin:/bin") or shutil.which("python3")
+    assert python is not None
+    subprocess.run([*prefix, python, "-c", access], check=True)
