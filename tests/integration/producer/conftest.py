@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +11,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from producer.publisher import Publisher
-from routefold.stack.kafka import KafkaServer
 from schemas.codec import decode
 from schemas.events import Outcome, Turn
 from schemas.topics import Topics
@@ -85,31 +80,6 @@ class Log:
             await admin.close()
 
 
-class Broker:
-    """The broker, for tests that take it away."""
-
-    def __init__(self, server: KafkaServer) -> None:
-        self._server = server
-
-    @asynccontextmanager
-    async def frozen(self) -> AsyncIterator[None]:
-        """Connections stay open, and nothing answers."""
-        os.kill(self._server.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self._server.pid, signal.SIGCONT)
-
-    @asynccontextmanager
-    async def killed(self) -> AsyncIterator[None]:
-        """Connections break and are refused; on leaving, the broker runs again."""
-        self._server.kill()
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(self._server.restart)
-
-
 @pytest.fixture
 async def start_publisher(stack: Servers, topics: Topics) -> AsyncIterator[StartPublisher]:
     start = StartPublisher(bootstrap_servers=stack.bootstrap_servers, topics=topics, spool=None)
@@ -120,10 +90,3 @@ async def start_publisher(stack: Servers, topics: Topics) -> AsyncIterator[Start
 @pytest.fixture
 def log(stack: Servers, topics: Topics) -> Log:
     return Log(stack.bootstrap_servers, topics)
-
-
-@pytest.fixture
-def broker(stack: Servers) -> Broker:
-    if stack.local is None:
-        pytest.skip("takes the broker away, so it needs one of its own")
-    return Broker(stack.local.kafka)

@@ -22,8 +22,9 @@ from producer.spool import Spool
 from schemas.events import Outcome, Turn
 from schemas.topics import Topics
 from tests.factories import config, configured, traffic
+from tests.fixtures.broker import Broker
 from tests.fixtures.servers import Servers
-from tests.integration.producer.conftest import Broker, Log, StartPublisher
+from tests.integration.producer.conftest import Log, StartPublisher
 
 pytestmark = pytest.mark.integration
 

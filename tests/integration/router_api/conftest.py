@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +11,6 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from routefold.stack.kafka import KafkaServer
 from routefold.topics_admin import ensure_topics
 from router_api.service import RoutingService, wall_clock_ms
 from router_api.subscriber import Subscriber
@@ -142,31 +138,6 @@ class Cluster:
             await admin.close()
 
 
-class Broker:
-    """The broker, for tests that take it away."""
-
-    def __init__(self, server: KafkaServer) -> None:
-        self._server = server
-
-    @asynccontextmanager
-    async def frozen(self) -> AsyncIterator[None]:
-        """Connections stay open, and nothing answers."""
-        os.kill(self._server.pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(self._server.pid, signal.SIGCONT)
-
-    @asynccontextmanager
-    async def killed(self) -> AsyncIterator[None]:
-        """Connections break and are refused; on leaving, the broker runs again."""
-        self._server.kill()
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(self._server.restart)
-
-
 @pytest.fixture
 async def start_subscriber(stack: Servers, topics: Topics) -> AsyncIterator[StartSubscriber]:
     start = StartSubscriber(
@@ -199,10 +170,3 @@ async def write(stack: Servers, topics: Topics) -> AsyncIterator[StateWriter]:
 @pytest.fixture
 def cluster(stack: Servers) -> Cluster:
     return Cluster(stack.bootstrap_servers)
-
-
-@pytest.fixture
-def broker(stack: Servers) -> Broker:
-    if stack.local is None:
-        pytest.skip("takes the broker away, so it needs one of its own")
-    return Broker(stack.local.kafka)

@@ -16,9 +16,10 @@ from router_api.service import OutcomeReport, PickRequest, RouterSummary, Routin
 from schemas.events import Outcome, RouterConfigured, Turn
 from schemas.topics import Topics
 from tests.factories import config
+from tests.fixtures.broker import Broker
 from tests.fixtures.pipeline import events_in_log, eventually, partition_of, read_log
 from tests.fixtures.servers import Servers
-from tests.integration.router_api.conftest import TOKENS, Broker, StartService, StateWriter
+from tests.integration.router_api.conftest import TOKENS, StartService, StateWriter
 from tests.snapshots import observed, snapshot
 
 pytestmark = pytest.mark.integration

@@ -21,9 +21,10 @@ from schemas.events import Progress
 from schemas.snapshot import Snapshot
 from schemas.topics import Topics
 from tests.factories import config, configured
+from tests.fixtures.broker import Broker
 from tests.fixtures.pipeline import eventually
 from tests.fixtures.servers import Servers
-from tests.integration.router_api.conftest import Broker, Cluster, StartSubscriber, StateWriter
+from tests.integration.router_api.conftest import Cluster, StartSubscriber, StateWriter
 from tests.snapshots import observed, snapshot
 
 pytestmark = pytest.mark.integration
