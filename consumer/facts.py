@@ -6,10 +6,11 @@ has a known cell, a value within its range, and a time that is not in the future
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,18 @@ REASON_TIME: Final = "impossible_time"
 # Clocks of honest machines differ by seconds; five minutes is a wrong clock or a wrong unit, and a
 # time from the future would make everything after it look late.
 FUTURE_TOLERANCE_MS: Final = 5 * 60 * 1000
+
+
+class SessionKey(NamedTuple):
+    """A session of one router, by a hash: what clients call their sessions is not stored."""
+
+    partition: int
+    digest: bytes  # 16 bytes
+
+
+def session_key(partition: int, router: str, session_id: str) -> SessionKey:
+    name = f"{router}\x1f{session_id}".encode()
+    return SessionKey(partition, hashlib.blake2b(name, digest_size=16).digest())
 
 
 class Cell(NamedTuple):
@@ -50,6 +63,9 @@ class Events:
     turn_time_ms: NDArray[np.int64]
     occurred_at: NDArray[np.int64]
     cell: NDArray[np.int64]  # index into `cells`
+    # True for what a later message says about an earlier turn: it rides on that message's event,
+    # and is not counted as one
+    credit: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,17 @@ class Facts:
     event: NDArray[np.int64]
     code: NDArray[np.int64]  # the metric's code in its router
     fixed: NDArray[np.int64]  # fixed-point value
+    sessions: Sequence[SessionEvent]
     dead: Sequence[DeadLetter]
+
+
+class SessionEvent(NamedTuple):
+    """An event that concerns the course of a session: a turn of it, or a fallback's outcome."""
+
+    event: int  # index into `events`
+    session: SessionKey
+    turn_id: bytes
+    reaction: tuple[str, ...] | None  # what a turn says about the one before; None for an outcome
 
 
 def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
@@ -102,13 +128,47 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
             turn_time_ms=ids.time_ms,
             occurred_at=times[keep],
             cell=cell[keep],
+            credit=np.zeros(len(keep), dtype=np.bool_),
         ),
         cells=cells.known,
         event=np.searchsorted(rows[keep], observed.row),
         code=observed.code,
         fixed=observed.fixed,
+        sessions=_session_events(batch, decoded, rows[keep]),
         dead=dead,
     )
+
+
+def _session_events(
+    batch: Batch, decoded: Decoded, believed: NDArray[np.int64]
+) -> list[SessionEvent]:
+    """The believable events that move a session on, in log order."""
+    place = {row: index for index, row in enumerate(believed.tolist())}
+    moving: list[tuple[int, str | None, bytes, str, tuple[str, ...] | None]] = [
+        (row, session_id, turn_id, router, tuple(reaction or ()))
+        for row, session_id, turn_id, router, reaction in _rows(decoded.turns, "reaction")
+    ]
+    moving += [
+        (row, session_id, turn_id, router, None)
+        for row, session_id, turn_id, router, served in _rows(decoded.outcomes, "arm_served")
+        if served is not None
+    ]
+    found = [
+        SessionEvent(
+            place[row],
+            session_key(int(batch.partition[row]), router, session_id),
+            turn_id,
+            reaction,
+        )
+        for row, session_id, turn_id, router, reaction in moving
+        if session_id is not None and row in place
+    ]
+    return sorted(found, key=lambda event: event.event)
+
+
+def _rows(events: Columns, column: str) -> Iterator[tuple[Any, ...]]:
+    names = ("row", "session_id", "turn_id", "router", column)
+    return zip(*(events[name] for name in names), strict=True)
 
 
 def _first_per_row(dead: list[DeadLetter]) -> list[DeadLetter]:

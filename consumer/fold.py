@@ -107,12 +107,10 @@ def fold(
     `counted` holds each turn's set before the batch (0: none), `stream_time_ms` each partition's
     latest event time before the batch.
     """
-    if len(facts.events.row) > MAX_BATCH_EVENTS:
-        raise ValueError(
-            f"a batch holds at most {MAX_BATCH_EVENTS} events, got {len(facts.events.row)}"
-        )
-    seen_at, after = _stream_times(facts.events, stream_time_ms)
-    late = _late(facts, seen_at)
+    events = np.count_nonzero(~facts.events.credit)
+    if events > MAX_BATCH_EVENTS:
+        raise ValueError(f"a batch holds at most {MAX_BATCH_EVENTS} events, got {events}")
+    late, after = late_events(facts, stream_time_ms)
     new = _new_facts(facts, turns, counted, late)
     counted_after = counted.copy()
     turn_of_fact = turns.of_event[facts.event]
@@ -139,9 +137,13 @@ def _stream_times(
     return seen_at, after
 
 
-def _late(facts: Facts, seen_at: NDArray[np.int64]) -> NDArray[np.bool_]:
+def late_events(
+    facts: Facts, stream_time_ms: Mapping[int, int]
+) -> tuple[NDArray[np.bool_], dict[int, int]]:
+    """Which events come after their turn's window, and each partition's stream time after them."""
+    seen_at, after = _stream_times(facts.events, stream_time_ms)
     window = np.array([cell.router.window_ms for cell in facts.cells], dtype=np.int64)
-    return facts.events.turn_time_ms < seen_at - window[facts.events.cell]
+    return facts.events.turn_time_ms < seen_at - window[facts.events.cell], after
 
 
 def _new_facts(
@@ -168,13 +170,13 @@ def _counts(
     cells = len(facts.cells)
     total, folded, refused = (
         np.bincount(events.cell[which], minlength=cells).tolist()
-        for which in (np.ones_like(late), brings, late)
+        for which in (~events.credit, brings & ~events.credit, late & ~events.credit)
     )
     as_of_ms = np.zeros(cells, dtype=np.int64)
     np.maximum.at(as_of_ms, events.cell[brings], events.turn_time_ms[brings])
     counts: dict[ShareKey, Counts] = {}
     for at, events_of_cell in enumerate(total):
-        if events_of_cell:
+        if events_of_cell or as_of_ms[at]:
             duplicates = events_of_cell - folded[at] - refused[at]
             more = Counts(folded[at], duplicates, refused[at], int(as_of_ms[at]))
             counts.setdefault(_share_key(facts.cells[at]), Counts()).add(more)

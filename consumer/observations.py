@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from consumer.decode import Columns
 from consumer.records import DeadLetter
 from consumer.routers import KnownRouter
-from schemas.metrics import BUILT_IN, Kind, max_value, to_fixed
+from schemas.metrics import BUILT_IN, SIGNALS, Kind, max_value, to_fixed
 
 REASON_METRIC: Final = "unknown_metric"
 REASON_VALUE: Final = "impossible_value"
@@ -54,8 +54,12 @@ def observe_turns(turns: Columns, dead: list[DeadLetter]) -> list[Observations]:
     """Each turn observes that its arm was picked, with the logged probability."""
     rows = np.array(turns["row"], dtype=np.int64)
     probability = np.array(turns["probability"], dtype=np.float64)
-    reacting = _flags(bool(reaction) for reaction in turns["reaction"])
-    dead += _letters(rows[reacting], REASON_UNSUPPORTED, "reaction needs a newer consumer")
+    for row, session_id, reaction in zip(
+        turns["row"], turns["session_id"], turns["reaction"], strict=True
+    ):
+        dead += _unknown_signals(row, reaction or ())
+        if reaction and session_id is None:
+            dead.append(DeadLetter(row, REASON_VALUE, "a reaction, but no session it belongs to"))
     zero = probability == 0.0
     dead += _letters(rows[zero], REASON_VALUE, "probability 0: what can't be picked was not")
     return [_built_in("picked", rows, probability, dead)]
@@ -76,7 +80,8 @@ def observe_outcomes(
         _built_in("error", rows[failed], np.zeros(failed.sum()), dead),
         _built_in("cancelled", rows[cancelled], np.ones(cancelled.sum()), dead),
     ]
-    reported = ended | cancelled | _flags(bool(scores) for scores in outcomes["scores"])
+    said = zip(outcomes["scores"], outcomes["signals"], strict=True)
+    reported = ended | cancelled | _flags(bool(scores or signals) for scores, signals in said)
     for metric in _MEASURED:
         given = _flags(value is not None for value in outcomes[metric])
         reported = reported | given
@@ -86,11 +91,31 @@ def observe_outcomes(
         parts.append(_built_in(metric, rows[used], values, dead))
     parts += _scores(outcomes, routers, dead)
     dead += _letters(rows[~reported], REASON_EMPTY, "the outcome reports nothing")
-    newer = zip(outcomes["signals"], outcomes["voids"], strict=True)
-    what = "signals and voids need a newer consumer"
-    unsupported = _flags(bool(signals) or voids is not None for signals, voids in newer)
-    dead += _letters(rows[unsupported], REASON_UNSUPPORTED, what)
+    parts += _signals(outcomes, dead)
+    voiding = _flags(voids is not None for voids in outcomes["voids"])
+    dead += _letters(rows[voiding], REASON_UNSUPPORTED, "voids needs a newer consumer")
     return parts
+
+
+def _signals(outcomes: Columns, dead: list[DeadLetter]) -> list[Observations]:
+    by_signal: dict[str, list[int]] = {}
+    for row, signals in zip(outcomes["row"], outcomes["signals"], strict=True):
+        dead += _unknown_signals(row, signals or ())
+        for signal in signals or ():
+            by_signal.setdefault(signal, []).append(row)
+    return [
+        _built_in(signal, np.array(rows), np.full(len(rows), SIGNALS[signal]), dead)
+        for signal, rows in by_signal.items()
+        if signal in SIGNALS
+    ]
+
+
+def _unknown_signals(row: int, signals: Iterable[str]) -> list[DeadLetter]:
+    return [
+        DeadLetter(row, REASON_METRIC, f"{signal[:64]!r} is no signal this version knows")
+        for signal in signals
+        if signal not in SIGNALS
+    ]
 
 
 def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:

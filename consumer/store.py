@@ -20,10 +20,12 @@ from psycopg import sql as compose
 
 from consumer.copy_binary import pack, unpack, uuid_column
 from consumer.errors import Fenced, Unreachable
+from consumer.facts import SessionKey
 from consumer.fold import Counts, Fold, ShareKey, TurnSets
 from consumer.migrate import CONNECT_TIMEOUT_S, SCHEMA, unreachable_message
 from consumer.records import Batch, DeadLetter
 from consumer.routers import KnownRouter, PinnedHalfLives, Routers
+from consumer.sessions import Sessions, SessionState
 from consumer.sql import sql
 from schemas.evidence import SeriesKey, Sums
 
@@ -68,6 +70,8 @@ class Store:
         await connection.execute(sql("create_staging"))
         await connection.execute(sql("create_staging_sets"))
         await connection.execute(sql("create_staging_evidence"))
+        await connection.execute(sql("create_staging_sessions"))
+        await connection.execute(sql("create_staging_changed_sessions"))
         return cls(connection)
 
     async def close(self) -> None:
@@ -130,6 +134,14 @@ class Store:
         )
         return cursor.rowcount
 
+    async def forget_sessions(self, partition: int, before_ms: int) -> int:
+        """Drop sessions whose last turn is older than `before_ms`; how many there were."""
+        bound = UUID(int=max(before_ms, 0) << 80)
+        cursor = await self._connection.execute(
+            sql("forget_sessions"), {"partition": partition, "before": bound}
+        )
+        return cursor.rowcount
+
     async def forget_eras(self, partition: int) -> int:
         """Drop evidence rows that have decayed to nothing; how many there were."""
         cursor = await self._connection.execute(sql("forget_eras"), {"partition": partition})
@@ -181,6 +193,36 @@ class Transaction:
         counted[index] = sets
         return counted
 
+    async def sessions(self, keys: Sequence[SessionKey]) -> Sessions:
+        """Those of these sessions that are known."""
+        if not keys:
+            return {}
+        incoming = pack(
+            int4_partition=np.array([key.partition for key in keys]),
+            uuid_session=np.frombuffer(b"".join(key.digest for key in keys), dtype="V16"),
+        )
+        async with self._connection.cursor(binary=True) as cursor:
+            async with cursor.copy(sql("copy_incoming_sessions")) as copy:
+                await copy.write(incoming)
+            await cursor.execute(sql("read_sessions"))
+            return {
+                SessionKey(row[0], row[1].bytes): SessionState(row[2].bytes, *row[3:])
+                for row in await cursor.fetchall()
+            }
+
+    async def save_sessions(self, changed: Sessions) -> None:
+        """Store the sessions that a batch has changed."""
+        if not changed:
+            return
+        rows = [
+            (key.partition, key.digest.hex(), at.turn_id.hex(), *at[1:])
+            for key, at in changed.items()
+        ]
+        async with self._connection.cursor() as cursor:
+            async with cursor.copy(sql("copy_changed_sessions")) as copy:
+                await copy.write(_copy_text(rows))
+            await cursor.execute(sql("save_sessions"))
+
     async def save_turns(
         self, turns: TurnSets, before: NDArray[np.int64], after: NDArray[np.int64]
     ) -> None:
@@ -204,17 +246,14 @@ class Transaction:
     async def add(self, fold: Fold) -> None:
         """Add evidence and event counts."""
         rows = [
-            "\t".join(map(str, (*share, *series, *sums)))
+            (*share, *series, *sums)
             for share, evidence in fold.evidence.items()
             for series, sums in evidence.items()
         ]
         if rows:
-            # Names hold no white space (schemas.router_config); COPY's other special is the
-            # backslash.
-            text = ("\n".join(rows) + "\n").replace("\\", "\\\\")
             async with self._connection.cursor() as cursor:
                 async with cursor.copy(sql("copy_evidence")) as copy:
-                    await copy.write(text)
+                    await copy.write(_copy_text(rows))
                 await cursor.execute(sql("add_evidence"))
         counts = sorted(fold.counts.items(), key=lambda item: item[0])
         if counts:
@@ -275,6 +314,13 @@ class Transaction:
         cursor = await self._connection.execute(sql("advance_progress"), columns)
         if cursor.rowcount != len(before):
             raise _fenced(before[0], None)
+
+
+def _copy_text(rows: Iterable[Sequence[object]]) -> str:
+    """Rows in COPY's text format. Names hold no white space (schemas.router_config), so the only
+    special character they can hold is the backslash."""
+    lines = ["\t".join(map(str, row)) for row in rows]
+    return ("\n".join(lines) + "\n").replace("\\", "\\\\")
 
 
 def _columns(kind: type[Any], rows: Sequence[Any]) -> Mapping[str, list[Any]]:

@@ -13,6 +13,7 @@ from consumer.facts import Facts, facts_of
 from consumer.fold import MAX_BATCH_EVENTS, Counts, Fold, ShareKey, fold, turns_of
 from consumer.records import Batch, DeadLetter, LogRecord
 from consumer.routers import Routers, configure
+from consumer.sessions import attribute
 from consumer.shares import Shares
 from consumer.store import Progress, Store
 from schemas.codec import current
@@ -93,15 +94,26 @@ class Writer:
             if windows:
                 await self._store.forget_turns(partition, progress.stream_time_ms - max(windows))
 
+    async def forget_sessions(self) -> None:
+        """Drop sessions whose last turn's window has passed."""
+        for partition, progress in self._progress.items():
+            windows = [r.window_ms for (p, _), r in self._routers.items() if p == partition]
+            if windows:
+                before_ms = progress.stream_time_ms - max(windows)
+                await self._store.forget_sessions(partition, before_ms)
+
     async def _write_batch(self, batch: Batch) -> Committed:
         routers, facts = believe(batch, self._routers)
         before = [self._progress[p] for p in dict.fromkeys(batch.partition.tolist())]
-        turns = turns_of(facts.events)
         stream_time = {p.partition: p.stream_time_ms for p in before}
         async with self._store.transaction(before) as transaction:
+            known = await transaction.sessions(list({event.session for event in facts.sessions}))
+            facts, sessions = attribute(facts, routers, known, stream_time)
+            turns = turns_of(facts.events)
             counted = await transaction.counted(turns)
             folded = fold(facts, turns, counted, stream_time)
             await transaction.save_turns(turns, counted, folded.counted)
+            await transaction.save_sessions(sessions)
             await transaction.add(folded)
             await transaction.save_routers(
                 (key[0], router)

@@ -45,8 +45,26 @@ BUILT_IN: Final[dict[str, tuple[int, Kind]]] = {
     "tokens_out": (6, Kind.TOKENS),
     "cost_usd": (7, Kind.MONEY),
     "cancelled": (8, Kind.SCORE),  # the caller hung up: counted, and nobody's fault
+    # Signals, read from the conversation: 1 where they speak for the answer, else 0
+    "satisfaction": (9, Kind.SCORE),
+    "misalignment": (10, Kind.SCORE),
+    "stagnation": (11, Kind.SCORE),
+    "disengagement": (12, Kind.SCORE),
+    "failure": (13, Kind.SCORE),
+    "loop": (14, Kind.SCORE),
+    "retry": (15, Kind.SCORE),
+    "no_progress": (16, Kind.SCORE),
+    "exhaustion": (17, Kind.SCORE),
 }
-FIRST_DECLARED_CODE: Final = 24  # 9..23 are kept for further built-in metrics
+SATISFACTION: Final = "satisfaction"
+# What each signal is observed as. A signal that did not fire is no observation.
+SIGNALS: Final[dict[str, float]] = {
+    metric: 1.0 if metric == SATISFACTION else 0.0
+    for metric, (code, _) in BUILT_IN.items()
+    if code >= 9
+}
+REWARDABLE: Final = frozenset({"success", "error", *SIGNALS})
+FIRST_DECLARED_CODE: Final = 24  # 18..23 are kept for further built-in metrics
 # A fast pace decides whether quality or speed has drifted; nothing is decided on these.
 SLOW_ONLY: Final = frozenset({"picked", "cancelled", "tokens_in", "tokens_out", "cost_usd"})
 # A turn's set of counted facts is one signed 64-bit integer in Postgres.

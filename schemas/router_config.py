@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from schemas.errors import InvalidConfig
-from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE
+from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, REWARDABLE
 from schemas.posterior import BetaPrior
 from schemas.request_types import REQUEST_TYPES
 
@@ -181,7 +181,7 @@ class RouterConfig(_Strict):
                     raise ValueError(
                         f"arms.{index}.strengths: {strength!r} is not one of request_types"
                     )
-        unrewardable = [m for m in self.rewards if m in BUILT_IN and m not in ("success", "error")]
+        unrewardable = [m for m in self.rewards if m in BUILT_IN and m not in REWARDABLE]
         if unrewardable:
             raise ValueError(
                 f"rewards: {unrewardable[0]!r} is measured, not scored; choose another name"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -48,6 +49,8 @@ def observations(event: Turn | Outcome) -> Iterator[tuple[str, float]]:
         if value is not None and not (timed and event.status not in ("ok", "none")):
             yield metric, float(value)
     yield from event.scores.items()
+    for signal in event.signals:
+        yield signal, 1.0 if signal == "satisfaction" else 0.0
 
 
 class Oracle:
@@ -59,6 +62,10 @@ class Oracle:
         self._counted: set[tuple[bytes, str]] = set()
         self._stream_time_ms = 0
         self._configs: dict[str, RouterConfig] = {}
+        self._last: dict[tuple[str, str], Turn] = {}  # each session's last turn
+        self._served: dict[bytes, str] = {}
+        self._exchanges: dict[tuple[str, str], int] = defaultdict(int)
+        self._thanked: set[tuple[str, str]] = set()
 
     def fold(self, events: Iterable[Turn | Outcome | RouterConfigured]) -> Oracle:
         for event in events:
@@ -84,6 +91,41 @@ class Oracle:
             self._observe(event, config, metric, value, at_ms)
         self.folded += new
         self.duplicates += not new
+        self._follow_session(event, config)
+
+    def _follow_session(self, event: Turn | Outcome, config: RouterConfig) -> None:
+        if event.session_id is None:
+            return
+        session = (event.router, event.session_id)
+        last = self._last.get(session)
+        if isinstance(event, Outcome):
+            if event.arm_served is not None and last and last.turn_id == event.turn_id:
+                self._served[event.turn_id] = event.arm_served
+            return
+        if last is not None and last.turn_id >= event.turn_id:
+            return
+        if last is not None:
+            for signal in event.reaction:
+                self._credit(session, last, signal, config)
+        self._last[session] = event
+        self._exchanges[session] += 1
+
+    def _credit(
+        self, session: tuple[str, str], last: Turn, signal: str, config: RouterConfig
+    ) -> None:
+        at_ms = int.from_bytes(last.turn_id[:6], "big")
+        if signal == "satisfaction":
+            if session in self._thanked or self._exchanges[session] < 2:
+                return
+            self._thanked.add(session)
+        if at_ms < self._stream_time_ms - config.attribution_window_s * 1000:
+            return
+        if (last.turn_id, signal) in self._counted:
+            return
+        self._counted.add((last.turn_id, signal))
+        arm = self._served.get(last.turn_id, last.arm)
+        credited = replace(last, arm=arm)
+        self._observe(credited, config, signal, 1.0 if signal == "satisfaction" else 0.0, at_ms)
 
     def _observe(
         self, event: Turn | Outcome, config: RouterConfig, metric: str, value: float, at_ms: int

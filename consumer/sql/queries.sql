@@ -11,6 +11,17 @@ CREATE TEMP TABLE IF NOT EXISTS changed_turns (
     partition integer NOT NULL, turn_id uuid NOT NULL, counted bigint NOT NULL
 ) ON COMMIT DELETE ROWS
 
+-- name: create_staging_sessions
+CREATE TEMP TABLE IF NOT EXISTS incoming_sessions (
+    partition integer NOT NULL, session uuid NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: create_staging_changed_sessions
+CREATE TEMP TABLE IF NOT EXISTS changed_sessions (
+    partition integer, session uuid, turn_id uuid, router text, request_type text, arm text,
+    exchanges integer, satisfied boolean
+) ON COMMIT DELETE ROWS
+
 -- name: take_partition
 -- Fence first, read the resume point second: after this no earlier writer can commit.
 INSERT INTO partition_progress AS p (partition, epoch, next_offset)
@@ -56,6 +67,26 @@ COPY changed_turns (partition, turn_id, counted) FROM STDIN (FORMAT BINARY)
 -- name: update_turns
 UPDATE turn_states AS t SET counted = c.counted
 FROM changed_turns AS c WHERE t.partition = c.partition AND t.turn_id = c.turn_id
+
+-- name: copy_incoming_sessions
+COPY incoming_sessions (partition, session) FROM STDIN (FORMAT BINARY)
+
+-- name: read_sessions
+SELECT s.partition, s.session, s.turn_id, s.router, s.request_type, s.arm, s.exchanges, s.satisfied
+FROM incoming_sessions AS i JOIN sessions AS s USING (partition, session)
+
+-- name: copy_changed_sessions
+COPY changed_sessions FROM STDIN
+
+-- name: save_sessions
+INSERT INTO sessions SELECT * FROM changed_sessions
+ON CONFLICT (partition, session)
+DO UPDATE SET turn_id = EXCLUDED.turn_id, router = EXCLUDED.router,
+              request_type = EXCLUDED.request_type, arm = EXCLUDED.arm,
+              exchanges = EXCLUDED.exchanges, satisfied = EXCLUDED.satisfied
+
+-- name: forget_sessions
+DELETE FROM sessions WHERE partition = %(partition)s AND turn_id < %(before)s
 
 -- name: forget_turns
 -- Turn ids begin with their time, so one bound names all turns whose window has passed.

@@ -10,9 +10,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consumer.facts import SessionKey
 from consumer.fold import ShareKey, TurnSets, fold, turns_of
 from consumer.records import Batch
 from consumer.routers import Routers
+from consumer.sessions import SessionState, attribute
 from consumer.writer import believe, split
 from schemas.events import Outcome, RouterConfigured, Turn
 from schemas.evidence import SeriesKey, Sums
@@ -28,6 +30,11 @@ HALF_LIVES = st.sampled_from(
 )
 
 
+REACTIONS = st.lists(
+    st.sampled_from(["satisfaction", "failure", "misalignment"]), max_size=2, unique=True
+).map(tuple)
+
+
 class InMemory:
     """Drives the pure fold as the writer does, with dictionaries for Postgres."""
 
@@ -36,6 +43,7 @@ class InMemory:
         self.counted: dict[tuple[int, int], int] = {}
         self.stream_time: dict[int, int] = {}
         self.rows: dict[tuple[ShareKey, SeriesKey], Sums] = {}
+        self.sessions: dict[SessionKey, SessionState] = {}
         self.folded = self.duplicates = self.late = self.dead = 0
 
     def write(self, events: list[Any]) -> None:
@@ -45,6 +53,8 @@ class InMemory:
     def _write_batch(self, batch: Batch) -> None:
         self.routers, facts = believe(batch, self.routers)
         self.dead += len(facts.dead)
+        facts, changed = attribute(facts, self.routers, self.sessions, self.stream_time)
+        self.sessions |= changed
         turns = turns_of(facts.events)
         ids = _ids(turns)
         before = np.array([self.counted.get(i, 0) for i in ids], dtype=np.int64)
@@ -83,7 +93,9 @@ def logs(draw: st.DrawFn) -> list[Turn | Outcome | RouterConfigured]:
         turn_id = uuid7(T0 + draw(st.integers(0, 200_000)), rng)
         arm = draw(st.sampled_from(["a", "b"]))
         where = {"session_id": draw(st.sampled_from([None, "s1", "s2"])), "arm": arm}
-        events.append(turn(turn_id, probability=draw(st.floats(1e-9, 1.0)), **where))
+        reaction = draw(REACTIONS) if where["session_id"] else ()
+        probability = draw(st.floats(1e-9, 1.0))
+        events.append(turn(turn_id, probability=probability, reaction=reaction, **where))
         events += draw(st.lists(_outcomes(turn_id, rng, where), max_size=3))
     events += draw(st.lists(st.sampled_from(events), max_size=4))
     shuffled = draw(st.permutations(events))
@@ -104,13 +116,16 @@ def _outcomes(
         "tokens_in": draw(st.none() | st.integers(0, 2**31 - 1)),
         "tokens_out": draw(st.none() | st.integers(0, 10_000)),
         "cost_usd": draw(st.none() | st.floats(0, 2147.0)),
+        "signals": draw(REACTIONS),
         "scores": draw(
             st.dictionaries(st.sampled_from(["quality", "other"]), st.floats(0, 1), max_size=2)
         ),
         "occurred_at": int.from_bytes(turn_id[:6], "big") + draw(st.integers(0, 100_000)),
     }
     if fields["status"] == "none" and not any(
-        fields[name] not in (None, {}) for name in fields if name not in ("status", "arm_served")
+        fields[name] not in (None, {}, ())
+        for name in fields
+        if name not in ("status", "arm_served", "occurred_at")
     ):
         fields["scores"] = {"quality": 1.0}
     if not fields["scores"] and fields["status"] == "none":
@@ -160,15 +175,18 @@ def test_a_replay_on_top_changes_nothing(log: list[Any]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(logs(), st.randoms(use_true_random=False))
-def test_within_the_window_turns_may_come_in_any_order(log: list[Any], rng: random.Random) -> None:
-    """Facts of different turns commute; only repeats of one turn's metric are settled by order."""
-    first: dict[bytes, list[Any]] = {}
+def test_within_the_window_sessions_may_interleave_in_any_way(
+    log: list[Any], rng: random.Random
+) -> None:
+    """Sessions commute; within one, order settles repeats and who is reacted to."""
+    by_session: dict[object, list[Any]] = {}
     for event in log[1:]:
-        first.setdefault(event.turn_id, []).append(event)
-    turns = list(first.values())
-    rng.shuffle(turns)
+        by_session.setdefault(event.session_id or event.turn_id, []).append(event)
+    sessions = list(by_session.values())
+    rng.shuffle(sessions)
     straight, shuffled = InMemory(), InMemory()
-    wide = configured(config(rewards={"quality": 1.0, "other": 0.5}, attribution_window_s=86_400.0))
+    wide = configured(config(rewards={"quality": 1.0, "other": 0.5}))
     straight.write([wide, *log[1:]])
-    shuffled.write([wide, *(event for events in turns for event in events)])
+    shuffled.write([wide, *(event for events in sessions for event in events)])
     assert shuffled.rows == straight.rows
+    assert shuffled.sessions == straight.sessions

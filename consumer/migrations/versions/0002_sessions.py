@@ -1,0 +1,19 @@
+"""The course of each session, for attribution."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    text = (resources.files("consumer.migrations") / "0002_sessions.sql").read_text()
+    op.get_bind().exec_driver_sql(text)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("rebuild from the topic instead: it is the source of truth")

@@ -1,0 +1,147 @@
+"""Attribution: what a message says about the turn before it is credited to that turn. Pure.
+
+A session's turn N+1 carries the reaction to turn N. Whichever arm serves N+1, and whichever API
+replica saw it, the arm and request type of N get the credit; a fallback's outcome moves it to the
+arm that served. Turns count by the time in their ids: a repeat, or a turn that arrives behind a
+later one, changes nothing. Thanks count once a session, and not before two exchanges: the first
+"thanks" often only closes a greeting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from consumer.facts import Cell, Facts, SessionEvent, SessionKey
+from consumer.fold import late_events
+from consumer.routers import Routers
+from schemas.events import uuid7_time_ms
+from schemas.metrics import BUILT_IN, SATISFACTION, SCORE_ONE, SIGNALS
+
+MIN_EXCHANGES_FOR_SATISFACTION: Final = 2
+
+
+class SessionState(NamedTuple):
+    """A session's last turn, and how far the session has come."""
+
+    turn_id: bytes
+    router: str
+    request_type: str
+    arm: str
+    exchanges: int
+    satisfied: bool
+
+
+Sessions = Mapping[SessionKey, SessionState]
+
+
+@dataclass(frozen=True, slots=True)
+class _Credit:
+    event: int  # the event that carries the reaction
+    turn_id: bytes
+    cell: int
+    signals: tuple[str, ...]
+
+
+def attribute(
+    facts: Facts, routers: Routers, before: Sessions, stream_time_ms: Mapping[int, int]
+) -> tuple[Facts, Sessions]:
+    """The facts with what reactions say about earlier turns, and the sessions that have changed.
+
+    `before` holds the sessions of `facts.sessions` that were known before the batch.
+    """
+    late, _ = late_events(facts, stream_time_ms)
+    changed: dict[SessionKey, SessionState] = {}
+    cells = _CellIndex(facts, routers)
+    credits_: list[_Credit] = []
+    for event in facts.sessions:
+        if late[event.event]:
+            continue
+        known = changed.get(event.session) or before.get(event.session)
+        at = facts.cells[int(facts.events.cell[event.event])]
+        if event.reaction is None:
+            if known is not None and known.turn_id == event.turn_id:
+                changed[event.session] = known._replace(arm=at.arm)
+            continue
+        if known is None:
+            changed[event.session] = _opened(event, at)
+        elif known.turn_id < event.turn_id:
+            signals = tuple(s for s in event.reaction if _may_count(s, known))
+            if signals:
+                cell = cells.of(event.session.partition, known)
+                credits_.append(_Credit(event.event, known.turn_id, cell, signals))
+            changed[event.session] = _opened(event, at)._replace(
+                exchanges=known.exchanges + 1,
+                satisfied=known.satisfied or SATISFACTION in signals,
+            )
+    return _with_credits(facts, cells.known, credits_), changed
+
+
+def _opened(event: SessionEvent, at: Cell) -> SessionState:
+    return SessionState(event.turn_id, at.router.router, at.request_type, at.arm, 1, False)
+
+
+def _may_count(signal: str, known: SessionState) -> bool:
+    return signal != SATISFACTION or (
+        not known.satisfied and known.exchanges >= MIN_EXCHANGES_FOR_SATISFACTION
+    )
+
+
+class _CellIndex:
+    """The batch's cells, and those of turns from before it."""
+
+    def __init__(self, facts: Facts, routers: Routers) -> None:
+        self.known = list(facts.cells)
+        self._routers = routers
+        self._index = {
+            (cell.partition, cell.router.router, cell.request_type, cell.arm): index
+            for index, cell in enumerate(self.known)
+        }
+
+    def of(self, partition: int, at: SessionState) -> int:
+        address = (partition, at.router, at.request_type, at.arm)
+        if address not in self._index:
+            self._index[address] = len(self.known)
+            router = self._routers[partition, at.router]
+            self.known.append(Cell(partition, router, at.request_type, at.arm))
+        return self._index[address]
+
+
+def _with_credits(facts: Facts, cells: list[Cell], credits_: list[_Credit]) -> Facts:
+    """The facts with one more event a credit, behind the event that carries it."""
+    if not credits_:
+        return replace(facts, cells=cells)
+    events = facts.events
+    carrier = np.array([credit.event for credit in credits_], dtype=np.int64)
+    behind = carrier + 1
+    halves = np.frombuffer(b"".join(c.turn_id for c in credits_), dtype=">u8").reshape(-1, 2)
+    times = np.array([uuid7_time_ms(c.turn_id) for c in credits_], dtype=np.int64)
+    moved = facts.event + np.searchsorted(carrier, facts.event, side="left")
+    own = behind + np.arange(len(credits_))
+    each = np.array([len(credit.signals) for credit in credits_])
+    signals = [signal for credit in credits_ for signal in credit.signals]
+    event = np.concatenate([moved, np.repeat(own, each)])
+    order = np.argsort(event, kind="stable")
+    code = np.array([BUILT_IN[signal][0] for signal in signals], dtype=np.int64)
+    fixed = np.array([round(SIGNALS[signal] * SCORE_ONE) for signal in signals], dtype=np.int64)
+    return replace(
+        facts,
+        cells=cells,
+        events=replace(
+            events,
+            row=np.insert(events.row, behind, events.row[carrier]),
+            partition=np.insert(events.partition, behind, events.partition[carrier]),
+            turn_hi=np.insert(events.turn_hi, behind, halves[:, 0].astype(np.uint64)),
+            turn_lo=np.insert(events.turn_lo, behind, halves[:, 1].astype(np.uint64)),
+            turn_time_ms=np.insert(events.turn_time_ms, behind, times),
+            occurred_at=np.insert(events.occurred_at, behind, events.occurred_at[carrier]),
+            cell=np.insert(events.cell, behind, [credit.cell for credit in credits_]),
+            credit=np.insert(events.credit, behind, True),
+        ),
+        event=event[order],
+        code=np.concatenate([facts.code, code])[order],
+        fixed=np.concatenate([facts.fixed, fixed])[order],
+    )
