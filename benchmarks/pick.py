@@ -36,6 +36,7 @@ from benchmarks.report import OURS, print_figure
 from producer.batching import to_message
 from producer.classifier import classify
 from producer.entries import Entry
+from producer.signals import detect
 from router_api.metrics import Metrics
 from router_api.picks import Picker, PickRequest
 from router_api.routing.policy import cheapness
@@ -170,6 +171,7 @@ def _picker(router: Router, queue: deque[Entry]) -> Picker:
         emit=lambda turn, traceparent: queue.append(Entry(turn, traceparent)),
         tokens=TurnTokens(["k" * 64]),
         classifier=classify,
+        detector=detect,
         metrics=Metrics(CollectorRegistry()),
         now_ms=lambda: time.time_ns() // 1_000_000,
         source="bench",

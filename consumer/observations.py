@@ -91,22 +91,26 @@ def observe_outcomes(
         parts.append(_built_in(metric, rows[used], values, dead))
     parts += _scores(outcomes, routers, dead)
     dead += _letters(rows[~reported], REASON_EMPTY, "the outcome reports nothing")
-    parts += _signals(outcomes, dead)
+    parts += _signals(outcomes, routers, dead)
     voiding = _flags(voids is not None for voids in outcomes["voids"])
     dead += _letters(rows[voiding], REASON_UNSUPPORTED, "voids needs a newer consumer")
     return parts
 
 
-def _signals(outcomes: Columns, dead: list[DeadLetter]) -> list[Observations]:
+def _signals(
+    outcomes: Columns, routers: Sequence[KnownRouter | None], dead: list[DeadLetter]
+) -> list[Observations]:
     by_signal: dict[str, list[int]] = {}
     for row, signals in zip(outcomes["row"], outcomes["signals"], strict=True):
-        dead += _unknown_signals(row, signals or ())
-        for signal in signals or ():
+        if not signals:
+            continue
+        dead += _unknown_signals(row, signals)
+        counting = router.signals if (router := routers[row]) else ()
+        for signal in set(signals).intersection(counting):
             by_signal.setdefault(signal, []).append(row)
     return [
         _built_in(signal, np.array(rows), np.full(len(rows), SIGNALS[signal]), dead)
         for signal, rows in by_signal.items()
-        if signal in SIGNALS
     ]
 
 

@@ -63,6 +63,7 @@ class KnownRouter:
     arms: tuple[str, ...]
     request_types: tuple[str, ...]
     declared_metrics: tuple[str, ...]
+    signals: tuple[str, ...]
     half_lives: PinnedHalfLives
 
     @classmethod
@@ -75,6 +76,7 @@ class KnownRouter:
             arms=config.arm_names,
             request_types=config.request_types,
             declared_metrics=config.declared_metrics,
+            signals=config.signals,
             half_lives=PinnedHalfLives.of(config),
         )
 
@@ -99,6 +101,7 @@ class KnownRouter:
             arms=_union(self.arms, config.arm_names),
             request_types=_union(self.request_types, config.request_types),
             declared_metrics=metrics,
+            signals=_union(self.signals, config.signals),
         )
 
     def metric_code(self, metric: str) -> int | None:

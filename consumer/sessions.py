@@ -9,7 +9,7 @@ later one, changes nothing. Thanks count once a session, and not before two exch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -53,6 +53,8 @@ def attribute(
 
     `before` holds the sessions of `facts.sessions` that were known before the batch.
     """
+    if not facts.sessions:
+        return facts, {}
     late, _ = late_events(facts, stream_time_ms)
     changed: dict[SessionKey, SessionState] = {}
     cells = _CellIndex(facts, routers)
@@ -69,7 +71,7 @@ def attribute(
         if known is None:
             changed[event.session] = _opened(event, at)
         elif known.turn_id < event.turn_id:
-            signals = tuple(s for s in event.reaction if _may_count(s, known))
+            signals = _counting(event, known, at.router.signals)
             if signals:
                 cell = cells.of(event.session.partition, known)
                 credits_.append(_Credit(event.event, known.turn_id, cell, signals))
@@ -82,6 +84,16 @@ def attribute(
 
 def _opened(event: SessionEvent, at: Cell) -> SessionState:
     return SessionState(event.turn_id, at.router.router, at.request_type, at.arm, 1, False)
+
+
+def _counting(
+    event: SessionEvent, known: SessionState, counting: Container[str]
+) -> tuple[str, ...]:
+    """The signals that may be credited to the session's last turn."""
+    if event.reaction is None or event.reacts_to not in (None, known.turn_id):
+        return ()  # said about a turn that has not arrived: better nobody's than another's
+    named = (signal for signal in event.reaction if signal in counting)
+    return tuple(signal for signal in named if _may_count(signal, known))
 
 
 def _may_count(signal: str, known: SessionState) -> bool:

@@ -104,7 +104,8 @@ class Store:
                 arms=tuple(row[5]),
                 request_types=tuple(row[6]),
                 declared_metrics=tuple(row[7]),
-                half_lives=PinnedHalfLives(*row[8:12]),
+                signals=tuple(row[8]),
+                half_lives=PinnedHalfLives(*row[9:13]),
             )
             for row in await cursor.fetchall()
         }
@@ -275,6 +276,7 @@ class Transaction:
                 "arms": list(known.arms),
                 "request_types": list(known.request_types),
                 "declared_metrics": list(known.declared_metrics),
+                "signals": list(known.signals),
                 **asdict(known.half_lives),
             }
             await self._connection.execute(sql("save_router"), row)

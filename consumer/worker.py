@@ -291,10 +291,11 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         published_at = time.monotonic()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
-            if time.monotonic() - published_at > REPUBLISH_S:
-                self._publish_all()
-                published_at = time.monotonic()
             try:
+                if time.monotonic() - published_at > REPUBLISH_S:
+                    published_at = time.monotonic()
+                    self._publish_all()
+                    await self._forget_sessions()
                 await self._report_position()
                 await self._forget()
             except (KafkaError, *DATABASE_AWAY) as error:
@@ -326,6 +327,12 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             )
         with contextlib.suppress(CommitFailedError):  # a rebalance is under way
             await self._consumer.commit({tp: at.next_offset for tp, at in owned.items()})
+
+    async def _forget_sessions(self) -> None:
+        """Reads the whole table, so it is done seldom."""
+        async with self._busy:
+            assert self._writer is not None
+            await self._writer.forget_sessions()
 
     async def _forget(self) -> None:
         if self._busy.locked():

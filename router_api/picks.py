@@ -13,9 +13,10 @@ from uuid_utils import uuid7
 from producer.classifier import RequestClassifier
 from router_api.errors import BadToken, InvalidPick, NoEligibleArm
 from router_api.metrics import Metrics
+from router_api.reactions import SignalDetector, outcome_of_reaction
 from router_api.routing.router import Router, sticky_key
 from router_api.tokens import TurnAddress, TurnTokens
-from schemas.events import Turn
+from schemas.events import Outcome, Turn
 
 MAX_SESSION_ID_CHARS: Final = 256
 _NS_PER_MS: Final = 1_000_000
@@ -25,9 +26,9 @@ _NS_PER_MS: Final = 1_000_000
 class PickRequest:
     """What is known about a request that wants an arm. Everything may be left out.
 
-    `messages` (OpenAI's or Anthropic's form) are looked at to find the request type where none is
-    given, and neither kept nor logged. `previous_turn` is the token of the session's turn before
-    this one, `traceparent` the W3C trace context to log with the turn.
+    `messages` (OpenAI's or Anthropic's form) are looked at for what they say about the turn before,
+    and for the request type where none is given; they are neither kept nor logged. `previous_turn`
+    is the token of the turn before this one, `traceparent` the W3C trace context to log with it.
     """
 
     session_id: str | None = None
@@ -61,18 +62,20 @@ class Picker:
         self,
         *,
         find_router: Callable[[str], Router],
-        emit: Callable[[Turn, str | None], object],
+        emit: Callable[[Turn | Outcome, str | None], object],
         tokens: TurnTokens,
         classifier: RequestClassifier,
+        detector: SignalDetector,
         metrics: Metrics,
         now_ms: Callable[[], int],
         source: str,
     ) -> None:
-        """`emit` is given each turn with its traceparent; it must neither block nor raise."""
+        """`emit` is given each event with its traceparent; it must neither block nor raise."""
         self._find_router = find_router
         self._emit = emit
         self._tokens = tokens
         self._classifier = classifier
+        self._detector = detector
         self._metrics = metrics
         self._now_ms = now_ms
         self._source = source
@@ -86,7 +89,7 @@ class Picker:
         begun = perf_counter()
         router = self._find_router(name)
         _check_session_id(request.session_id)
-        previous = self._previous_turn_id(request.previous_turn)
+        previous = self._previous_turn(request.previous_turn)
         request_type = self._request_type(router, request)
         now_ms = self._now_ms()
         turn_id = uuid7(nanoseconds=now_ms * _NS_PER_MS).bytes
@@ -101,6 +104,7 @@ class Picker:
         except NoEligibleArm:
             self._metrics.no_eligible_arm(name)
             raise
+        reaction = self._reaction(router, request, previous, now_ms)
         applied_at_ms = choice.applied_at_ms
         age_ms = None if applied_at_ms is None else max(0, now_ms - applied_at_ms)
         self._emit(
@@ -115,7 +119,8 @@ class Picker:
                 probability=choice.probability,
                 snapshot_version=choice.snapshot_version,
                 snapshot_age_ms=age_ms,
-                previous_turn_id=previous,
+                previous_turn_id=None if previous is None else previous.turn_id,
+                reaction=reaction,
                 occurred_at=now_ms,
                 source=self._source,
             ),
@@ -136,11 +141,38 @@ class Picker:
         self._metrics.pick_seconds.observe(perf_counter() - begun)
         return pick
 
-    def _previous_turn_id(self, token: str | None) -> bytes | None:
+    def _reaction(
+        self, router: Router, request: PickRequest, previous: TurnAddress | None, now_ms: int
+    ) -> tuple[str, ...]:
+        """What goes with the new turn; where only a token says who is reacted to, it goes there."""
+        if not request.messages or not router.config.signals:
+            return ()  # nothing is looked for that would not count
+        if request.session_id is None and previous is None:
+            return ()
+        try:
+            reaction = tuple(map(str, self._detector(request.messages)))
+        except Exception:  # a detector of the caller's own, or messages of an unheard-of shape
+            self._metrics.detector_failures.inc()
+            return ()
+        if request.session_id is not None or previous is None:
+            return reaction
+        outcome = outcome_of_reaction(
+            reaction,
+            request.messages,
+            to=previous,
+            outcome_id=uuid7(nanoseconds=now_ms * _NS_PER_MS).bytes,
+            now_ms=now_ms,
+            source=self._source,
+        )
+        if outcome is not None:
+            self._emit(outcome, request.traceparent)
+        return ()
+
+    def _previous_turn(self, token: str | None) -> TurnAddress | None:
         if token is None:
             return None
         try:
-            return self._tokens.read(token).turn_id
+            return self._tokens.read(token)
         except BadToken as error:
             raise BadToken(str(error), "previous_turn") from None
 

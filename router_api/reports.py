@@ -23,6 +23,8 @@ _STATUSES: Final = tuple(status for status in get_args(Status) if status != "non
 _WHOLE: Final = ("tokens_in", "tokens_out")
 _MEASURED: Final = ("latency_ms", "ttft_ms", *_WHOLE, "cost_usd")
 _STATUS_CODES: Final = range(100, 600)
+# Request time-out, too large, too many requests, unavailable, gateway time-out: a limit was met.
+EXHAUSTION_STATUSES: Final = frozenset({408, 413, 429, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ def to_outcome(
         tokens_out=report.tokens_out,
         cost_usd=report.cost_usd,
         scores=dict(report.scores),
+        signals=("exhaustion",) if report.status_code in EXHAUSTION_STATUSES else (),
         occurred_at=now_ms if report.occurred_at_ms is None else report.occurred_at_ms,
         source=source,
     )

@@ -20,12 +20,14 @@ from uuid_utils import uuid7
 from producer.classifier import RequestClassifier, classify
 from producer.errors import EventRefused, ProducerError, PublishFailed
 from producer.publisher import Publisher
+from producer.signals import detect
 from producer.spool import Spool
 from router_api.directory import ConfigVersion, Directory
 from router_api.errors import InvalidReport, NotReady, RequestError, Unavailable
 from router_api.freshness import FreshnessTracker
 from router_api.metrics import Metrics, Reading
 from router_api.picks import Pick, Picker, PickRequest
+from router_api.reactions import SignalDetector
 from router_api.readings import learning, publishing
 from router_api.reports import OutcomeReport, to_outcome
 from router_api.routing.state import ShareKey
@@ -73,6 +75,7 @@ class RoutingService:
         source: str,
         spool_path: Path | None = None,
         classifier: RequestClassifier = classify,
+        detector: SignalDetector = detect,
         now_ms: Callable[[], int] = wall_clock_ms,
         registry: CollectorRegistry | None = None,
         kafka_options: Mapping[str, Any] | None = None,
@@ -103,6 +106,7 @@ class RoutingService:
             emit=self._emit,
             tokens=tokens,
             classifier=classifier,
+            detector=detector,
             metrics=self.metrics,
             now_ms=now_ms,
             source=source,
@@ -243,9 +247,9 @@ class RoutingService:
             raise NotReady("this replica is still reading its state; ask again in a moment")
         return self._publisher
 
-    def _emit(self, turn: Turn, traceparent: str | None) -> None:
+    def _emit(self, event: Turn | Outcome, traceparent: str | None) -> None:
         if self._publisher is not None:
-            self._publisher.publish_nowait(turn, traceparent)
+            self._publisher.publish_nowait(event, traceparent)
 
     async def _outcomes(self, reports: Sequence[OutcomeReport]) -> list[Outcome]:
         now_ms = self._now_ms()

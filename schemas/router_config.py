@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from schemas.errors import InvalidConfig
-from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, REWARDABLE
+from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, REWARDABLE, SIGNALS
 from schemas.posterior import BetaPrior
 from schemas.request_types import REQUEST_TYPES
 
@@ -162,7 +162,8 @@ class RouterConfig(_Strict):
     weights: Weights = Weights()
     rewards: dict[MetricName, Reward] = Field(
         default_factory=lambda: {"quality": 1.0, "error": 1.0},
-        description="Metrics that outcomes may score, with their share in the reward; 0: only kept",
+        description="Metrics that outcomes may score, and signals that count, with their share in"
+        " the reward; 0: only kept",
     )
     half_lives_s: HalfLivesByClass = HalfLivesByClass()
     prior: Prior = Prior()
@@ -200,6 +201,11 @@ class RouterConfig(_Strict):
     def declared_metrics(self) -> tuple[str, ...]:
         """The metrics that outcomes of this router may score, in the order of declaration."""
         return tuple(metric for metric in self.rewards if metric not in BUILT_IN)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The signals that count for this router: those that `rewards` names, at any weight."""
+        return tuple(metric for metric in self.rewards if metric in SIGNALS)
 
     @property
     def arm_names(self) -> tuple[str, ...]:

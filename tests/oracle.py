@@ -49,8 +49,6 @@ def observations(event: Turn | Outcome) -> Iterator[tuple[str, float]]:
         if value is not None and not (timed and event.status not in ("ok", "none")):
             yield metric, float(value)
     yield from event.scores.items()
-    for signal in event.signals:
-        yield signal, 1.0 if signal == "satisfaction" else 0.0
 
 
 class Oracle:
@@ -83,7 +81,9 @@ class Oracle:
             self.late += 1
             return
         new = False
-        for metric, value in observations(event):
+        said = event.signals if isinstance(event, Outcome) else ()
+        signals = [(s, float(s == "satisfaction")) for s in said if s in config.rewards]
+        for metric, value in [*observations(event), *signals]:
             if (event.turn_id, metric) in self._counted:
                 continue
             self._counted.add((event.turn_id, metric))
@@ -104,8 +104,10 @@ class Oracle:
             return
         if last is not None and last.turn_id >= event.turn_id:
             return
-        if last is not None:
+        if last is not None and event.previous_turn_id in (None, last.turn_id):
             for signal in event.reaction:
+                if signal not in config.rewards:
+                    continue
                 self._credit(session, last, signal, config)
         self._last[session] = event
         self._exchanges[session] += 1

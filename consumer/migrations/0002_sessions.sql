@@ -1,5 +1,9 @@
 -- The course of each session, so that what a message says about the turn before it is credited there.
 
+ALTER TABLE routers ADD COLUMN signals text[] NOT NULL DEFAULT '{}';
+COMMENT ON COLUMN routers.signals IS
+    'Signals that count: all that any configuration has named. Without one no session is followed.';
+
 CREATE TABLE sessions (
     partition integer NOT NULL,
     session uuid NOT NULL,

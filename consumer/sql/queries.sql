@@ -123,17 +123,17 @@ DO UPDATE SET folded = c.folded + EXCLUDED.folded,
 
 -- name: save_router
 INSERT INTO routers AS r
-    (partition, router, version, config_text, window_ms, arms, request_types, declared_metrics,
+    (partition, router, version, config_text, window_ms, arms, request_types, declared_metrics, signals,
      quality_slow_ms, quality_fast_ms, latency_slow_ms, latency_fast_ms)
 VALUES
     (%(partition)s, %(router)s, %(version)s, %(config_text)s, %(window_ms)s, %(arms)s,
-     %(request_types)s, %(declared_metrics)s, %(quality_slow_ms)s, %(quality_fast_ms)s,
+     %(request_types)s, %(declared_metrics)s, %(signals)s, %(quality_slow_ms)s, %(quality_fast_ms)s,
      %(latency_slow_ms)s, %(latency_fast_ms)s)
 ON CONFLICT (partition, router)
 DO UPDATE SET version = EXCLUDED.version, config_text = EXCLUDED.config_text,
               window_ms = EXCLUDED.window_ms, arms = EXCLUDED.arms,
               request_types = EXCLUDED.request_types,
-              declared_metrics = EXCLUDED.declared_metrics
+              declared_metrics = EXCLUDED.declared_metrics, signals = EXCLUDED.signals
 
 -- name: forget_eras
 -- What ended eight eras (128 half-lives) before the latest turn is read by nobody.
@@ -143,7 +143,7 @@ WHERE e.partition = %(partition)s AND e.half_life_ms > 0
   AND e.era < evidence_era(c.as_of_ms, e.half_life_ms) - 8
 
 -- name: load_routers
-SELECT partition, router, version, config_text, window_ms, arms, request_types, declared_metrics,
+SELECT partition, router, version, config_text, window_ms, arms, request_types, declared_metrics, signals,
        quality_slow_ms, quality_fast_ms, latency_slow_ms, latency_fast_ms
 FROM routers WHERE partition = ANY(%(partitions)s)
 

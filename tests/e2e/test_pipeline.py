@@ -135,3 +135,38 @@ def test_facts_count_once_and_one_sided_cells_keep_their_prior(deployment: Deplo
     assert after["cells"] == before["cells"]
     pick = call(f"{fresh}/v1/routers/chat/picks", {"request_type": "writing"})
     assert pick["snapshot"]["version"] == before["snapshot"]["writing"]
+
+
+def test_thanks_reach_the_arm_that_earned_them_whichever_replica_hears_them(
+    deployment: Deployment,
+) -> None:
+    deployment.consumer()
+    urls = [deployment.api(), deployment.api()]
+    config = {**ROUTER, "rewards": {"quality": 1.0, "satisfaction": 0.8}}
+    call(f"{urls[0]}/v1/routers/chat", config, "PUT")
+    until(lambda: all(call(f"{url}/v1/routers")["routers"] for url in urls))
+    messages = [{"role": "user", "content": "Write a short poem about rain, please."}]
+    said = ["Make it rhyme.", "Thank you so much, that is exactly what I wanted!"]
+    picks = []
+    for number in range(3):
+        body = {"session_id": "s-1", "request_type": "writing", "messages": messages}
+        picks.append(call(f"{urls[number % 2]}/v1/routers/chat/picks", body))
+        if number < 2:
+            time.sleep(0.2)  # an answer takes its time; a turn is in the log within milliseconds
+            messages = [
+                *messages,
+                {"role": "assistant", "content": f"Verse {number}: soft rain on the roof."},
+                {"role": "user", "content": said[number]},
+            ]
+
+    def thanked() -> dict[str, float]:
+        cells = call(f"{urls[1]}/v1/routers/chat/state")["cells"]
+        return {
+            cell["arm"]: cell["metrics"]["satisfaction"]["n"]
+            for cell in cells
+            if "satisfaction" in cell["metrics"]
+        }
+
+    until(lambda: bool(thanked()))
+    assert thanked() == {picks[1]["arm"]: pytest.approx(1.0)}
+    deployment.assert_evidence_equals_the_log()

@@ -17,7 +17,8 @@ from tests.fixtures.pipeline import stored_evidence, table
 pytestmark = pytest.mark.integration
 
 ARMS = ("a", "b", "c", "d")
-CONFIG = configured(config(arms=ARMS))
+SIGNALS = ("satisfaction", "misalignment", "failure", "loop")
+CONFIG = configured(config(arms=ARMS, rewards={"quality": 1.0, **dict.fromkeys(SIGNALS, 0.5)}))
 
 
 @pytest.fixture
@@ -31,11 +32,10 @@ async def writer(database: str) -> AsyncIterator[Writer]:
 
 def credited(database: str) -> dict[tuple[str, str, str], float]:
     """Observations by (request type, arm, signal), of the signals alone."""
-    signals = ("satisfaction", "misalignment", "failure", "loop")
     return {
         (key[2], key[3], key[4]): sums.n / 65536
         for key, sums in stored_evidence(database).items()
-        if key[4] in signals and key[5] == "slow"
+        if key[4] in SIGNALS and key[5] == "slow"
     }
 
 
@@ -151,3 +151,28 @@ async def test_session_ids_are_not_stored(writer: Writer, database: str) -> None
     await writer.write({0: records([CONFIG, *conversation(random.Random(7), ())])})
     (row,) = table(database, "SELECT s::text FROM sessions AS s")
     assert ",s," not in str(row[0])
+
+
+async def test_a_reaction_to_a_turn_that_has_not_arrived_is_credited_to_nobody(
+    writer: Writer, database: str
+) -> None:
+    rng = random.Random(8)
+    one, two = conversation(rng, (), ("failure",))
+    three = turn(
+        uuid7(T0 + 9000, rng),
+        session_id="s",
+        reaction=("misalignment",),
+        previous_turn_id=two.turn_id,
+    )
+    await writer.write({0: records([CONFIG, one, three, two])})
+    assert credited(database) == {}
+
+
+async def test_without_a_signal_that_counts_no_session_is_followed(
+    writer: Writer, database: str
+) -> None:
+    turns = conversation(random.Random(9), (), ("failure",))
+    await writer.write({0: records([configured(config(arms=ARMS)), *turns])})
+    assert credited(database) == {}
+    assert table(database, "SELECT count(*) FROM sessions") == [(0,)]
+    assert table(database, "SELECT sum(folded) FROM event_counts") == [(2,)]

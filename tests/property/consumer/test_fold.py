@@ -35,6 +35,10 @@ REACTIONS = st.lists(
 ).map(tuple)
 
 
+SCORES = {"quality": 1.0, "other": 0.5}
+REWARDS = st.sampled_from([SCORES, {**SCORES, "satisfaction": 1.0, "failure": 0.0}])
+
+
 class InMemory:
     """Drives the pure fold as the writer does, with dictionaries for Postgres."""
 
@@ -95,11 +99,13 @@ def logs(draw: st.DrawFn) -> list[Turn | Outcome | RouterConfigured]:
         where = {"session_id": draw(st.sampled_from([None, "s1", "s2"])), "arm": arm}
         reaction = draw(REACTIONS) if where["session_id"] else ()
         probability = draw(st.floats(1e-9, 1.0))
-        events.append(turn(turn_id, probability=probability, reaction=reaction, **where))
+        previous = draw(st.none() | st.sampled_from([e.turn_id for e in events] or [turn_id]))
+        said = {"reaction": reaction, "previous_turn_id": previous}
+        events.append(turn(turn_id, probability=probability, **said, **where))
         events += draw(st.lists(_outcomes(turn_id, rng, where), max_size=3))
     events += draw(st.lists(st.sampled_from(events), max_size=4))
     shuffled = draw(st.permutations(events))
-    cfg = config(rewards={"quality": 1.0, "other": 0.5}, half_lives_s=half_lives)
+    cfg = config(rewards=draw(REWARDS), half_lives_s=half_lives)
     cfg = cfg.model_copy(update={"attribution_window_s": window_s})
     return [configured(cfg), *shuffled]
 
@@ -185,7 +191,7 @@ def test_within_the_window_sessions_may_interleave_in_any_way(
     sessions = list(by_session.values())
     rng.shuffle(sessions)
     straight, shuffled = InMemory(), InMemory()
-    wide = configured(config(rewards={"quality": 1.0, "other": 0.5}))
+    wide = configured(config(rewards={**SCORES, "satisfaction": 1.0, "failure": 0.5}))
     straight.write([wide, *log[1:]])
     shuffled.write([wide, *(event for events in sessions for event in events)])
     assert shuffled.rows == straight.rows

@@ -19,10 +19,11 @@ from router_api.errors import (
 )
 from router_api.metrics import Metrics
 from router_api.picks import Picker, PickRequest
+from router_api.reactions import SignalDetector
 from router_api.routing.router import recompute
 from router_api.tokens import TurnAddress, TurnTokens
 from schemas.codec import decode, encode
-from schemas.events import Turn, is_uuid7, uuid7_time_ms
+from schemas.events import Outcome, Turn, is_uuid7, uuid7_time_ms
 from tests.factories import config, configured
 from tests.snapshots import AS_OF_MS, observed, snapshot
 
@@ -35,16 +36,19 @@ NOW_MS = AS_OF_MS + 5000
 class Replica:
     """A picker over a directory, with all that it emits."""
 
-    def __init__(self, classifier: RequestClassifier, **fields: Any) -> None:
+    def __init__(
+        self, classifier: RequestClassifier, detector: SignalDetector, **fields: Any
+    ) -> None:
         self.directory = Directory()
         self.directory.apply_config(configured(config(**fields), version=4))
-        self.emitted: list[tuple[Turn, str | None]] = []
+        self.emitted: list[tuple[Any, str | None]] = []
         self.metrics = Metrics()
         self._picker = Picker(
             find_router=self.directory.get,
-            emit=lambda turn, traceparent: self.emitted.append((turn, traceparent)),
+            emit=lambda event, traceparent: self.emitted.append((event, traceparent)),
             tokens=TOKENS,
             classifier=classifier,
+            detector=detector,
             metrics=self.metrics,
             now_ms=lambda: NOW_MS,
             source="api@test",
@@ -61,8 +65,20 @@ def always_writing(messages: Messages) -> str:
     return "writing"
 
 
-def replica(classifier: RequestClassifier = always_writing, **fields: Any) -> Replica:
-    return Replica(classifier, **fields)
+def silent(messages: Messages) -> tuple[str, ...]:
+    return ()
+
+
+def thankful(messages: Messages) -> tuple[str, ...]:
+    return ("satisfaction", "failure")
+
+
+def replica(
+    classifier: RequestClassifier = always_writing,
+    detector: SignalDetector = silent,
+    **fields: Any,
+) -> Replica:
+    return Replica(classifier, detector, **fields)
 
 
 def test_turn_and_answer_agree() -> None:
@@ -221,3 +237,77 @@ def test_picks_are_counted() -> None:
     assert made.count("routefold_picks_total", router="r", request_type="general", arm="a") == 2
     assert made.count("routefold_no_eligible_arm_total", router="r") == 1
     assert made.count("routefold_pick_seconds_count") == 2
+
+
+REWARDS = {"quality": 1.0, "satisfaction": 0.8, "failure": 0.1}
+ANSWER = {"role": "assistant", "content": "here it is"}
+
+
+def test_in_a_session_the_reaction_goes_with_the_turn() -> None:
+    made = replica(detector=thankful, rewards=REWARDS)
+    made.pick(session_id="s", messages=MESSAGES, request_type="general")
+    ((turn, _),) = made.emitted
+    assert turn.reaction == ("satisfaction", "failure")
+
+
+def test_without_a_session_the_reaction_is_an_outcome_of_the_turn_named() -> None:
+    made = replica(detector=thankful, rewards=REWARDS)
+    first = made.pick(request_type="general")
+    made.pick(
+        messages=[*MESSAGES, ANSWER, *MESSAGES, ANSWER],
+        request_type="general",
+        previous_turn=first.turn_token,
+        traceparent="00-trace",
+    )
+    _, (outcome, traceparent), (turn, _) = made.emitted
+    assert traceparent == "00-trace"
+    assert isinstance(outcome, Outcome)
+    assert (outcome.turn_id, outcome.arm) == (first.turn_id.bytes, first.arm)
+    assert outcome.signals == ("satisfaction", "failure")
+    assert turn.reaction == ()
+    assert turn.previous_turn_id == first.turn_id.bytes
+
+
+def test_the_first_thanks_may_only_close_a_greeting() -> None:
+    made = replica(detector=thankful, rewards=REWARDS)
+    token = made.pick(request_type="general").turn_token
+    made.pick(messages=[*MESSAGES, ANSWER], request_type="general", previous_turn=token)
+    (outcome,) = [event for event, _ in made.emitted if isinstance(event, Outcome)]
+    assert outcome.signals == ("failure",)
+
+
+def test_a_reaction_to_nobody_is_not_looked_for() -> None:
+    def forbidden(messages: Messages) -> tuple[str, ...]:
+        raise AssertionError("there is no turn before")
+
+    made = replica(detector=forbidden, rewards=REWARDS)
+    made.pick(messages=MESSAGES, request_type="general")
+    assert made.count("routefold_detector_failures_total") == 0
+
+
+def test_failing_detector_costs_the_reaction_and_not_the_pick() -> None:
+    def broken(messages: Messages) -> tuple[str, ...]:
+        raise KeyError("role")
+
+    made = replica(detector=broken, rewards=REWARDS)
+    made.pick(session_id="s", messages=MESSAGES, request_type="general")
+    ((turn, _),) = made.emitted
+    assert turn.reaction == ()
+    assert made.count("routefold_detector_failures_total") == 1
+
+
+def test_the_detector_knows_the_signals_of_the_fold() -> None:
+    from producer.signals import FAVOURABLE, Signal
+    from schemas.metrics import SIGNALS
+
+    assert [signal.value for signal in Signal] == list(SIGNALS)
+    assert {signal.value for signal in FAVOURABLE} == {s for s, x in SIGNALS.items() if x == 1.0}
+
+
+def test_signals_that_do_not_count_are_not_looked_for() -> None:
+    def forbidden(messages: Messages) -> tuple[str, ...]:
+        raise AssertionError("no signal counts")
+
+    made = replica(detector=forbidden)
+    made.pick(session_id="s", messages=MESSAGES, request_type="general")
+    assert made.count("routefold_detector_failures_total") == 0

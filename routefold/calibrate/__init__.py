@@ -1,0 +1,1 @@
+"""`routefold calibrate`: what the signals are worth on a user's own labelled conversations."""
