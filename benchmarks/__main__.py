@@ -16,6 +16,7 @@ MODULES: Final[Mapping[str, str]] = {
     "http": "benchmarks.http_api",
     "freshness": "benchmarks.freshness",
     "memory": "benchmarks.memory",
+    "signals": "benchmarks.signals",
 }
 
 

@@ -9,5 +9,8 @@ publisher       events into Kafka: never blocks a pick, keeps what Kafka can't t
   spool         the durable local queue
 client          the HTTP API's client, for gateways that route elsewhere
 classifier      the request type of a conversation              pure
+signals         what a request says about the turn before it    pure
+calibration     what the signals are worth                      pure
+  words, cues   texts as word symbols; weighed cues             pure
 errors          what can go wrong, as one tree
 """

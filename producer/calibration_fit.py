@@ -26,10 +26,10 @@ CHECKPOINTS: Final = (2, 3, 4, 5, 6, 8)
 # Below, an area moves by several points with one conversation.
 MIN_OF_EACH_LABEL: Final = 15
 
-# What a weight is before any data, in log-odds of success: what is said or reported outright (thanks
-# the most, because they count once a session), what only looks like trouble, and (0) what is often
-# not the answer's fault: a limit met, a human asked for, a correct refusal repeated. A signal that
-# the data never show keeps this weight.
+# What a weight is before any data, in log-odds of success: what is said or reported outright
+# (thanks the most, because they count once a session), what only looks like trouble, and (0) what
+# is often not the answer's fault: a limit met, a human asked for, a correct refusal repeated. A
+# signal that the data never show keeps this weight.
 PRIOR_WEIGHTS: Final[dict[Signal, float]] = {
     Signal.SATISFACTION: 1.0,
     Signal.MISALIGNMENT: 0.5,

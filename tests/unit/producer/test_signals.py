@@ -1,140 +1,27 @@
-"""The signals on labelled feedback and tool outputs, and on conversations of every format."""
+"""Which turn is judged, from which messages, and how tools report failure in every format."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 
-from producer.rules.model import Mark
-from producer.signal_rules import FEEDBACK_CUES, tool_output
-from producer.signal_rules.exchange import MAX_MESSAGES, MAX_TURNS
-from producer.signals import FAVOURABLE, Signal, cues_in, detect
-from producer.words import strip_marks
+from producer.signal_rules.exchange import MAX_MESSAGES
+from producer.signals import FAVOURABLE, Signal, detect
+from tests.unit.producer.chats import REQUEST, Message, assistant, steps, tool, user
 
-Message: TypeAlias = dict[str, Any]
-
-# Written by hand for these tests, in ten languages, with tricky negatives; no data set is quoted.
-HERE = Path(__file__)
-FEEDBACK: Mapping[str, Sequence[str]] = json.loads(
-    HERE.with_name("labelled_feedback.json").read_text(encoding="utf-8")
-)
+# Written by hand for these tests; no data set is quoted.
 OUTPUTS: Mapping[str, Sequence[str]] = json.loads(
-    HERE.with_name("labelled_outputs.json").read_text(encoding="utf-8")
+    Path(__file__).with_name("labelled_outputs.json").read_text(encoding="utf-8")
 )
 REQUIRED_AGREEMENT = 0.95
 
-REQUEST = "Write a Python function that merges two sorted lists"
 
-
-def user(text: object) -> Message:
-    return {"role": "user", "content": text}
-
-
-def assistant(text: str | None = "Here it is.", *calls: tuple[str, str]) -> Message:
-    tool_calls = [
-        {"id": str(number), "type": "function", "function": {"name": name, "arguments": arguments}}
-        for number, (name, arguments) in enumerate(calls)
-    ]
-    return {"role": "assistant", "content": text, "tool_calls": tool_calls}
-
-
-def tool(output: object, **extra: object) -> Message:
-    return {"role": "tool", "tool_call_id": "0", "content": output, **extra}
-
-
-def steps(*made: tuple[str, str, str]) -> list[Message]:
-    """A tool loop: (tool, arguments, output) a turn."""
-    loop = [(assistant(None, (name, arguments)), tool(output)) for name, arguments, output in made]
-    return [user(REQUEST), *(message for pair in loop for message in pair)]
-
-
-def says(remark: str, answer: str = "Here it is.", request: str = REQUEST) -> set[str]:
-    return set(detect([user(request), assistant(answer), user(remark)]))
-
-
-# --- what users say -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("label", ["satisfaction", "misalignment", "disengagement", "none"])
-def test_labelled_feedback_agrees(label: str) -> None:
-    expected = set() if label == "none" else {label}
-    accepted: list[set[str]] = [expected]
-    if label == "disengagement":  # "I'm leaving, this doesn't help" is both
-        accepted.append({label, "misalignment"})
-    wrong = {text: says(text) for text in FEEDBACK[label] if says(text) not in accepted}
-    assert len(FEEDBACK[label]) >= 150
-    assert 1 - len(wrong) / len(FEEDBACK[label]) >= REQUIRED_AGREEMENT, wrong
-
-
-def test_faint_praise_is_no_satisfaction() -> None:
-    fooled = [text for text in FEEDBACK["no_satisfaction"] if "satisfaction" in says(text)]
-    assert len(fooled) <= len(FEEDBACK["no_satisfaction"]) * (1 - REQUIRED_AGREEMENT), fooled
-
-
-@pytest.mark.parametrize(
-    ("request_before", "remark"),
-    [
-        (
-            "How do I sort a list of dictionaries by a key in Python?",
-            "Sort a list of dictionaries by key, in Python - how?",
-        ),
-        (
-            "Explain how photosynthesis works in simple words",
-            "Explain in simple words how photosynthesis works",
-        ),
-        ("Fix the failing login test", "fix the failing login test"),
-        ("用Python怎么把列表倒序排列？", "怎么用Python把列表倒序排列"),
-        ("Summarize this: " + "word " * 200, "Summarize this: " + "word " * 200),
-    ],
-)
-def test_the_same_request_in_other_words_is_misalignment(request_before: str, remark: str) -> None:
-    assert says(remark, request=request_before) == {"misalignment"}
-
-
-@pytest.mark.parametrize(
-    ("request_before", "remark"),
-    [
-        ("What is the capital of France?", "What is the capital of Spain?"),
-        ("Write a function that reverses a string", "Write a function that sorts a string"),
-        ("Convert 50 miles to kilometers", "Convert 70 miles to kilometers"),
-        ("Write a function that sorts a list", "Write tests for the function that sorts a list"),
-        ("Summarize chapter 1 of the book", "Summarize chapter 2 of the book"),
-        ("Translate: " + "word " * 200, "Translate: " + "word " * 199 + "end"),
-        ("continue", "continue"),
-        ("用Python怎么排序列表？", "用Java怎么排序列表？"),
-    ],
-)
-def test_a_similar_request_is_an_ordinary_follow_up(request_before: str, remark: str) -> None:
-    assert says(remark, request=request_before) == set()
-
-
-def test_no_corrects_unless_the_answer_had_asked() -> None:
-    assert says("No, the other table.") == {"misalignment"}
-    assert says("No, the other table.", answer="Done. Is this the table you mean?") == set()
-
-
-def test_accepting_an_offered_transfer_is_not_giving_up() -> None:
-    remark = "Yes, please connect me to a human agent."
-    assert says(remark) == {"disengagement"}
-    assert says(remark, answer="I can't do that. Shall I transfer you to an agent?") == set()
-
-
-@pytest.mark.parametrize(
-    "quotation", ["'{}'", '"{}"', "“{}”", "‘{}’", "«{}»", "「{}」", "'I said: don't. {}'"]
-)
-def test_quotations_are_not_said_to_the_assistant(quotation: str) -> None:
-    for said in ("I give up, this is useless", "Thank you, that works", "No, that's wrong"):
-        assert says(f"How would a pirate say {quotation.format(said)}?") == set()
-
-
-def test_cues_explain_a_reading() -> None:
-    assert "it_is_wrong" in cues_in("That is wrong.")
-    assert cues_in("What about Spain?") == ()
+def test_only_satisfaction_speaks_for_an_answer() -> None:
+    assert {Signal.SATISFACTION} == FAVOURABLE
 
 
 # --- what tools say -----------------------------------------------------------------------------
@@ -236,108 +123,6 @@ def test_the_status_of_the_previous_answer_counts() -> None:
     assert detect(messages, status_code=200) == detect(messages, status_code=500) == ()
 
 
-# --- what was tried before ----------------------------------------------------------------------
-
-
-def test_the_same_call_with_the_same_output_is_a_loop() -> None:
-    found = detect(steps(("ls", '{"path": "a"}', "x.txt"), ("ls", '{"path": "a"}', "x.txt")))
-    assert found == (Signal.LOOP, Signal.NO_PROGRESS)
-
-
-def test_the_same_call_with_other_output_is_waiting_or_testing() -> None:
-    poll = ("job_status", '{"job": 7}')
-    assert detect(steps((*poll, "running, 10 %"), (*poll, "running, 60 %"))) == ()
-
-
-def test_the_same_call_failing_in_another_line_is_a_loop() -> None:
-    call = ("python", '{"code": "x"}')
-    found = detect(steps((*call, "In [1]\nNameError: no x"), (*call, "In [2]\nNameError: no x")))
-    assert found == (Signal.FAILURE, Signal.LOOP)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ('{"path":"a",  "depth":2}', Signal.LOOP),
-        ('{"depth": 2, "path": "a"}', Signal.LOOP),
-        ('{"path": "A", "depth": 2}', Signal.RETRY),
-        ('{"path": "a", "depth": 3, "all": true}', None),
-    ],
-)
-def test_calls_are_compared_by_value(arguments: str, expected: Signal | None) -> None:
-    found = detect(steps(("ls", '{"path": "a", "depth": 2}', ""), ("ls", arguments, "")))
-    assert found == ((expected,) if expected else ())
-
-
-def test_another_tool_is_another_call() -> None:
-    assert detect(steps(("ls", '{"path": "a"}', ""), ("rm", '{"path": "a"}', ""))) == ()
-
-
-def test_nested_arguments_of_anthropic_are_compared_by_value() -> None:
-    def turn(arguments: object) -> list[Message]:
-        part = {"type": "tool_use", "id": "1", "name": "find", "input": arguments}
-        return [
-            {"role": "assistant", "content": [part]},
-            user([{"type": "tool_result", "tool_use_id": "1", "content": ""}]),
-        ]
-
-    once = {"where": {"city": "Bonn", "tags": ["a", 10**5000]}, "limit": 5}
-    again = {"limit": 5, "where": {"tags": ["a", 10**5000], "city": "Bonn"}}
-    assert detect([user(REQUEST), *turn(once), *turn(again)]) == (Signal.LOOP,)
-    again["limit"] = 6
-    assert Signal.LOOP not in detect([user(REQUEST), *turn(once), *turn(again)])
-
-
-def test_a_call_of_long_ago_is_forgotten() -> None:
-    others = [("ls", json.dumps({"path": f"/{name * 9}"}), f"{name}") for name in "bcdefghijklmn"]
-    first = ("ls", '{"path": "/start"}', "same")
-    assert Signal.LOOP in detect(steps(first, *others[: MAX_TURNS - 3], first))
-    assert Signal.LOOP not in detect(steps(first, *others[:MAX_TURNS], first))
-
-
-def test_other_calls_with_known_output_are_no_progress() -> None:
-    found = detect(steps(("find", '{"name": "a"}', "x, y"), ("grep", '{"text": "b"}', "x, y")))
-    assert found == (Signal.NO_PROGRESS,)
-
-
-ANSWER = (
-    "The quick method is to sort the list first and then walk through it once, comparing each "
-    "element with the one before it; whenever they are equal you count a duplicate."
-)
-CODE = "```python\ndef area(r):\n    return 3.14 * r * r\n\nprint(area(2))\n```\nThis prints it."
-
-
-@pytest.mark.parametrize(
-    ("before", "now"),
-    [
-        (ANSWER, ANSWER),
-        (ANSWER, f"I apologize for the confusion. {ANSWER}"),
-        (CODE, CODE),
-        (ANSWER * 50, ANSWER * 50),
-    ],
-)
-def test_saying_it_again_is_stagnation(before: str, now: str) -> None:
-    messages = [user(REQUEST), assistant(before), user("Really?"), assistant(now), user("Hm.")]
-    assert detect(messages) == (Signal.STAGNATION,)
-
-
-@pytest.mark.parametrize(
-    ("before", "now"),
-    [
-        (CODE, CODE.replace("3.14", "math.pi")),
-        (CODE, CODE.replace("print(area(2))", "print(area(2))\nprint(area(r))")),
-        (ANSWER, f"{ANSWER} That is 43."),
-        ("The total of all items is 42 dollars.", "The total of all items is 43 dollars."),
-        ("The capital of this country is Paris.", "The capital of this country is Lyon."),
-        ("Done.", "Done."),
-        (ANSWER, "Start with an empty set and add each element, counting what is in there."),
-    ],
-)
-def test_a_correction_however_small_is_no_stagnation(before: str, now: str) -> None:
-    messages = [user(REQUEST), assistant(before), user("Really?"), assistant(now), user("Hm.")]
-    assert detect(messages) == ()
-
-
 # --- which turn ---------------------------------------------------------------------------------
 
 
@@ -365,9 +150,8 @@ def test_nothing_is_said_about_an_answer_that_never_was(messages: list[Message])
 
 
 def test_an_answer_without_reaction_is_judged_by_itself() -> None:
-    assert detect([user(REQUEST), assistant(ANSWER), user("Hm."), assistant(ANSWER)]) == (
-        Signal.STAGNATION,
-    )
+    said = assistant("I have sorted the list by name.")
+    assert detect([user(REQUEST), said, user("Hm."), said]) == (Signal.STAGNATION,)
 
 
 def test_system_messages_between_change_nothing() -> None:
@@ -428,24 +212,3 @@ def test_a_long_turn_is_not_read_to_its_beginning() -> None:
 )
 def test_malformed_messages_show_nothing(messages: Any) -> None:
     assert set(detect(messages)) <= {Signal.FAILURE}
-
-
-# --- the rules themselves -----------------------------------------------------------------------
-
-
-def test_only_satisfaction_speaks_for_an_answer() -> None:
-    assert {Signal.SATISFACTION} == FAVOURABLE
-
-
-@pytest.mark.parametrize(
-    "cue",
-    [cue for cue in (*FEEDBACK_CUES, *tool_output.MARKS) if isinstance(cue, Mark)],
-    ids=lambda cue: cue.name,
-)
-def test_marks_repeat_no_half_characters(cue: Mark) -> None:
-    """A character of several bytes, before "?" or inside "[...]", would mean one of its bytes."""
-    for regex in cue.regexes:
-        pattern = strip_marks(regex)
-        assert not re.search(rb"[\x80-\xff][?*+{]", pattern), regex
-        assert not re.search(rb"\[[^\]]*[\x80-\xff]", pattern), regex
-        assert regex == regex.lower() or re.search(r"\\[SWDB]", regex), regex
