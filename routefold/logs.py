@@ -27,6 +27,10 @@ _URL_PASSWORD: Final = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]+@")
 _KEYWORD_PASSWORD: Final = re.compile(r"(?i)\b(password=)('[^']*'|\S+)")
 # Chatty at info without saying anything an operator acts on.
 _QUIET: Final = ("aiokafka", "alembic", "uvicorn.access", "asyncio")
+# A broker makes its coordinator when the first group asks for one: aiokafka reports that as an
+# error, and asks again a moment later. One that stays away shows in the consumer's lag.
+_COORDINATOR: Final = "aiokafka.consumer.group_coordinator"
+_NOT_YET: Final = "GroupCoordinatorNotAvailableError"
 
 
 def mask_text(text: str) -> str:
@@ -44,6 +48,10 @@ def mask_fields(
         elif isinstance(value, str):
             event[name] = mask_text(value)
     return event
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    return _NOT_YET not in record.getMessage()
 
 
 def configure(level: LogLevel = "info", style: LogFormat = "console") -> None:
@@ -65,6 +73,7 @@ def configure(level: LogLevel = "info", style: LogFormat = "console") -> None:
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(level.upper() if level == "debug" else logging.WARNING)
+    logging.getLogger(_COORDINATOR).filters = [] if level == "debug" else [_is_worth_telling]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -70,3 +70,14 @@ def test_counts_of_tokens_are_no_secrets(capsys: pytest.CaptureFixture[str]) -> 
 )
 def test_passwords_in_texts(text: str, masked: str) -> None:
     assert mask_text(text) == masked
+
+
+def test_a_coordinator_that_is_still_being_made_is_no_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure("info", "console")
+    coordinator = logging.getLogger("aiokafka.consumer.group_coordinator")
+    coordinator.error("Request failed: %s", "[Error 15] GroupCoordinatorNotAvailableError")
+    assert capsys.readouterr().err == ""
+    coordinator.error("Request failed: %s", "[Error 30] GroupAuthorizationFailedError")
+    assert "GroupAuthorizationFailedError" in capsys.readouterr().err
