@@ -106,7 +106,7 @@ def _signals(
             continue
         dead += _unknown_signals(row, signals)
         counting = router.signals if (router := routers[row]) else ()
-        for signal in set(signals).intersection(counting):
+        for signal in sorted(set(signals).intersection(counting)):
             by_signal.setdefault(signal, []).append(row)
     return [
         _built_in(signal, np.array(rows), np.full(len(rows), SIGNALS[signal]), dead)
