@@ -38,10 +38,10 @@ REASON_KEY: Final = "wrong_key"
 
 _SYNC: Final = bytes(16)
 _ADDRESS: Final = ("turn_id", "session_id", "router", "request_type", "arm", "occurred_at")
-_MEASURED: Final = ("latency_ms", "ttft_ms", "tokens_in", "tokens_out", "cost_usd")
+MEASURED: Final = ("latency_ms", "ttft_ms", "tokens_in", "tokens_out", "cost_usd")
 _COLUMNS: Final = {
     "turn": (*_ADDRESS, "probability", "previous_turn_id", "reaction"),
-    "outcome": (*_ADDRESS, "arm_served", "status", *_MEASURED, "scores", "signals", "voids"),
+    "outcome": (*_ADDRESS, "arm_served", "status", *MEASURED, "scores", "signals", "voids"),
 }
 
 # The fields that the fold reads, and `row`: the place in the batch, ascending. Lists, as polars

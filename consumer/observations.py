@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.decode import Columns
+from consumer.decode import MEASURED, Columns
 from consumer.records import DeadLetter
 from consumer.routers import KnownRouter
 from schemas.metrics import BUILT_IN, SIGNALS, Kind, max_value, to_fixed
@@ -23,7 +23,6 @@ REASON_EMPTY: Final = "empty_outcome"
 REASON_UNSUPPORTED: Final = "unsupported"
 
 _TIMES: Final = ("latency_ms", "ttft_ms")
-_MEASURED: Final = (*_TIMES, "tokens_in", "tokens_out", "cost_usd")
 
 Rows = NDArray[np.int64]
 
@@ -82,7 +81,7 @@ def observe_outcomes(
     ]
     said = zip(outcomes["scores"], outcomes["signals"], strict=True)
     reported = ended | cancelled | _flags(bool(scores or signals) for scores, signals in said)
-    for metric in _MEASURED:
+    for metric in MEASURED:
         given = _flags(value is not None for value in outcomes[metric])
         reported = reported | given
         # A call that failed took no time to answer: its time is the time-out's, not the arm's.

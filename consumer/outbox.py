@@ -37,15 +37,16 @@ RETRY_S: Final = 1.0
 class Outbox:
     """Publishes the shares marked as changed, newest state only.
 
-    `owned` gives the writer's progress by partition; a share of a partition that is no longer owned
-    is not sent.
+    `shares` gives the writer's shares and `owned` its progress by partition, as they are now; a
+    share of a partition that is no longer owned is not sent. One outbox serves for the life of the
+    process: a writer that starts anew after an outage publishes through the same.
     """
 
     def __init__(
         self,
         producer: AIOKafkaProducer,
         topic: str,
-        shares: Shares,
+        shares: Callable[[], Shares],
         owned: Callable[[], dict[int, Progress]],
         metrics: ConsumerMetrics,
     ) -> None:
@@ -100,7 +101,7 @@ class Outbox:
         messages: list[tuple[bytes, bytes]] = []
         for key in sorted(changed):
             if at := owned.get(key.partition):
-                snapshot = self._shares.snapshot(key, at.epoch, at.next_offset)
+                snapshot = self._shares().snapshot(key, at.epoch, at.next_offset)
                 messages.append((snapshot.key, encode(snapshot)))
         for partition in sorted(moved):
             if at := owned.get(partition):

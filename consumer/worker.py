@@ -28,6 +28,7 @@ from consumer.errors import ConsumerError, LogMismatch, Unreachable
 from consumer.fold import MAX_BATCH_EVENTS
 from consumer.metrics import ConsumerMetrics
 from consumer.outbox import Outbox
+from consumer.shares import Shares
 from consumer.store import Progress, Store
 from consumer.writer import Committed, Writer
 from schemas.topics import Topics
@@ -76,8 +77,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._metrics = metrics
         self._store: Store | None = None
         self._writer: Writer | None = None
-        self._producer = producer
-        self._outbox: Outbox | None = None
+        self._outbox = Outbox(producer, topics.snapshots, self._shares, lambda: self.owned, metrics)
         # A batch and a change of ownership must not overlap.
         self._busy = asyncio.Lock()
         # Records fetched while the ownership changed are dropped, and fetched again.
@@ -111,10 +111,9 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             await self._close()
 
     async def _close(self) -> None:
-        if self._outbox is not None:
-            # What was committed last should reach the routers; else the next start sends it.
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(self._outbox.flush(), timeout=2.0)
+        # What was committed last should reach the routers; else the next start sends it.
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await asyncio.wait_for(self._outbox.flush(), timeout=2.0)
         if self._store is not None:
             with contextlib.suppress(psycopg.Error):
                 await self._store.close()
@@ -122,13 +121,10 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _open_store(self) -> None:
         self._store = await self._connect()
         self._writer = Writer(self._store)
-        self._outbox = Outbox(
-            self._producer,
-            self._topics.snapshots,
-            self._writer.shares,
-            lambda: self.owned,
-            self._metrics,
-        )
+
+    def _shares(self) -> Shares:
+        assert self._writer is not None
+        return self._writer.shares
 
     # Called by aiokafka, which waits for them before it goes on with the rebalance.
 
@@ -154,7 +150,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _take(self, partitions: Iterable[int]) -> None:
         """Become the writer and seek. Raises LogMismatch when the log lacks the next offset."""
         assert self._writer is not None
-        assert self._outbox is not None
         wanted = [TopicPartition(self._topics.events, p) for p in sorted(partitions)]
         if not wanted:
             return
@@ -203,7 +198,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 self._seek(records)
                 return
             assert self._writer is not None
-            assert self._outbox is not None
             started = time.monotonic()
             moved = records.keys() & self.owned.keys()
             for committed in await self._writer.write(records):
@@ -284,7 +278,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def _publish(self) -> None:
         while True:
-            assert self._outbox is not None
             await self._outbox.run_once()
 
     async def _keep_house(self) -> None:
@@ -303,7 +296,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     def _publish_all(self) -> None:
         assert self._writer is not None
-        assert self._outbox is not None
         for partition in self.owned:
             self._outbox.mark(self._writer.shares.keys(partition), [partition])
 

@@ -134,7 +134,13 @@ async def test_the_database_may_go_away_for_a_while(
             )
             await publish(stack.bootstrap_servers, topics, log[600:])
             await eventually(lambda: folded(database) >= 1200)
+            await eventually(lambda: routers_see_all(stack, topics, database))
     assert rows_of(database) == await oracle_rows(stack, topics)
+
+
+async def routers_see_all(stack: Servers, topics: Topics, database: str) -> bool:
+    """True once the snapshots topic holds what the database does."""
+    return evidence_of(await latest_snapshots(stack, topics)) == stored_evidence(database)
 
 
 async def test_alien_bytes_become_dead_letters(
