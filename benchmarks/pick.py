@@ -149,7 +149,7 @@ def _sampler(router: Router) -> Callable[[int], tuple[float, str]]:
     arms = [
         (name, belief.alpha, belief.beta, cost * cheap)
         for name, belief, cheap in zip(
-            config.arm_names, view.posteriors, cheapness(config.arms), strict=True
+            config.arm_names, view.beliefs.quality, cheapness(config.arms), strict=True
         )
     ]
     draw = random.betavariate

@@ -7,9 +7,8 @@ has a known cell, a value within its range, and a time that is not in the future
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -77,18 +76,30 @@ class Facts:
     event: NDArray[np.int64]
     code: NDArray[np.int64]  # the metric's code in its router
     fixed: NDArray[np.int64]  # fixed-point value
+    outcomes: NDArray[np.int64]  # by row of the batch: index into `outcome_ids`; -1 for the others
+    outcome_ids: NDArray[np.void]
+    voids: Mapping[int, bytes]  # by row: the outcome that this one takes back
     sessions: Sequence[SessionEvent]
     dead: Sequence[DeadLetter]
 
 
 class SessionEvent(NamedTuple):
-    """An event that concerns the course of a session: a turn of it, or a fallback's outcome."""
+    """An event that concerns the course of a session: a turn, or an outcome about who served it."""
 
     event: int  # index into `events`
     session: SessionKey
     turn_id: bytes
-    reaction: tuple[str, ...] | None  # what a turn says about the one before; None for an outcome
-    reacts_to: bytes | None  # the turn before, where the caller named it
+    reaction: tuple[str, ...] = ()  # what a turn says about the one before
+    reacts_to: bytes | None = None  # the turn before, where the caller named it
+    served: Served | None = None  # None for a turn
+
+
+class Served(NamedTuple):
+    """What an outcome says of who served its turn: an arm, or that another outcome is void."""
+
+    outcome_id: bytes
+    names_arm: bool
+    voids: bytes | None
 
 
 def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
@@ -135,6 +146,9 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
         event=np.searchsorted(rows[keep], observed.row),
         code=observed.code,
         fixed=observed.fixed,
+        outcomes=_places(outcomes["row"], len(batch)),
+        outcome_ids=np.frombuffer(b"".join(outcomes["outcome_id"]), dtype="V16"),
+        voids={row: v for row, v in _rows(outcomes, "row", "voids") if v is not None},
         sessions=_session_events(batch, decoded, rows[keep], routers),
         dead=dead,
     )
@@ -159,17 +173,26 @@ def _session_events(
             session = session_key(partition[row], router, session_id)
             said = tuple(reaction or ())
             found.append(SessionEvent(place[row], session, turn_id, said, reacts_to))
-    for row, session_id, turn_id, router, served in _rows(decoded.outcomes, *names, "arm_served"):
-        if session_id is None or served is None or (partition[row], router) not in following:
+    for row, session_id, turn_id, router, arm, outcome_id, voids in _rows(
+        decoded.outcomes, *names, "arm_served", "outcome_id", "voids"
+    ):
+        if session_id is None or (arm is None and voids is None):
             continue
-        if row in place:
+        if (partition[row], router) in following and row in place:
             session = session_key(partition[row], router, session_id)
-            found.append(SessionEvent(place[row], session, turn_id, None, None))
+            served = Served(outcome_id, arm is not None, voids)
+            found.append(SessionEvent(place[row], session, turn_id, served=served))
     return sorted(found, key=lambda event: event.event)
 
 
 def _rows(events: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(events[name] for name in names), strict=True)
+
+
+def _places(rows: Sequence[int], batch: int) -> NDArray[np.int64]:
+    places = np.full(batch, -1, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    return places
 
 
 def _first_per_row(dead: list[DeadLetter]) -> list[DeadLetter]:
@@ -250,8 +273,8 @@ class _Cells:
             events["router"],
             events["request_type"],
             events["arm"],
-            events.get("arm_served", repeat(None)),  # a turn is served by its arm
-            strict=False,
+            events["arm_served"],
+            strict=True,
         )
         cells: list[int] = []
         for row, address in zip(rows, addresses, strict=True):

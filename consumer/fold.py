@@ -1,39 +1,34 @@
 """The fold: facts, and what is already counted, to exact sums. Pure; reads no clock.
 
-A fact counts once. Each turn keeps a set of the facts already counted, one bit a metric, which only
-grows; an event that brings no new bit is a duplicate, whatever its id. Facts about a turn whose
-attribution window has passed, measured by the latest event time seen in the partition, are refused:
-beyond it the sets are not kept. Both rules depend on the order of the log alone, so any batching
-and any replay give the same result.
+A fact counts once. Each turn keeps a set of the facts already counted, one bit a metric; an event
+that brings no new bit is a duplicate, whatever its id. Beside the set stands the turn's ledger:
+what each outcome has added, so that a void can take it back (`consumer.voids`). Facts about a turn
+whose attribution window has passed, measured by the latest event time seen in the partition, are
+refused: beyond it neither is kept. All rules depend on the order of the log alone, so any
+batching and any replay give the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consumer.facts import Cell, Events, Facts
-from schemas.evidence import (
-    HALF_LIVES_PER_ERA,
-    PACES,
-    POW2,
-    TICKS_PER_HALF_LIFE,
-    UNIT_WEIGHT,
-    Pace,
-    SeriesKey,
-    Sums,
-)
-from schemas.metrics import MAX_CODE
+from consumer.ledger import entries_of
+from consumer.ragged import NOTHING, Ragged
+from consumer.sums import Changes, sums_of
+from consumer.voids import settle, turns_with_voids
+from schemas.evidence import PICKED, SeriesKey, Sums
+from schemas.metrics import BUILT_IN
 
-# Sums of a batch are held in 64 bits: weight < 2^17, value < 2^31, so 2^14 facts of one row fit,
-# and an event brings a metric once.
+# Sums of a batch are held in 64 bits (consumer.sums), and its facts in memory.
 MAX_BATCH_EVENTS: Final = 1 << 14
-_LIMB: Final = 31
-_POW2: Final = np.array(POW2, dtype=np.int64)
+_PICKED: Final = BUILT_IN[PICKED][0]
 
 
 class ShareKey(NamedTuple):
@@ -46,18 +41,22 @@ class ShareKey(NamedTuple):
 
 @dataclass(slots=True)
 class Counts:
-    """Events by what became of them, and the latest turn time among the folded."""
+    """Events by what became of them, and the latest turn time among the folded: of all, and of each
+    arm that has shown more than that it was picked (schemas.evidence.reading_ms)."""
 
     folded: int = 0
     duplicates: int = 0
     late: int = 0
     as_of_ms: int = 0
+    seen_ms: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Counts) -> None:
         self.folded += other.folded
         self.duplicates += other.duplicates
         self.late += other.late
         self.as_of_ms = max(self.as_of_ms, other.as_of_ms)
+        for arm, at_ms in other.seen_ms.items():
+            self.seen_ms[arm] = max(at_ms, self.seen_ms.get(arm, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +74,16 @@ class TurnSets:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """What a batch adds. Applying it is addition, but for `counted`, which replaces."""
+    """What a batch does. Sums and counts are to be added; sums may be negative, and a row may come
+    to nothing. `counted` and `ledgers` replace; `entries` are appended."""
 
     evidence: Mapping[ShareKey, Mapping[SeriesKey, Sums]]
     counts: Mapping[ShareKey, Counts]
     counted: NDArray[np.int64]  # per turn of TurnSets: the set after the batch
     stream_time_ms: Mapping[int, int]
+    entries: Ragged = NOTHING  # per turn: what to append to its ledger
+    # by turn: the whole ledger, where it is not just appended to
+    ledgers: Mapping[int, bytes] = field(default_factory=dict)
 
 
 def turns_of(events: Events) -> TurnSets:
@@ -99,10 +102,24 @@ def turns_of(events: Events) -> TurnSets:
     )
 
 
-def fold(
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch of which it is known what is new, and which ledgers are needed to go on."""
+
+    facts: Facts
+    turns: TurnSets
+    counted: NDArray[np.int64]
+    stream_time_ms: Mapping[int, int]  # after the batch
+    late: NDArray[np.bool_]
+    new: NDArray[np.bool_]
+    with_voids: NDArray[np.bool_]
+    to_settle: Sequence[int]  # the turns whose ledgers are needed, by index
+
+
+def prepare(
     facts: Facts, turns: TurnSets, counted: NDArray[np.int64], stream_time_ms: Mapping[int, int]
-) -> Fold:
-    """Fold a batch of at most MAX_BATCH_EVENTS events.
+) -> Prepared:
+    """Begin to fold a batch of at most MAX_BATCH_EVENTS events.
 
     `counted` holds each turn's set before the batch (0: none), `stream_time_ms` each partition's
     latest event time before the batch.
@@ -111,16 +128,55 @@ def fold(
     if events > MAX_BATCH_EVENTS:
         raise ValueError(f"a batch holds at most {MAX_BATCH_EVENTS} events, got {events}")
     late, after = late_events(facts, stream_time_ms)
-    new = _new_facts(facts, turns, counted, late)
-    counted_after = counted.copy()
+    new = _new_facts(facts, turns, counted, ~late)
+    with_voids = turns_with_voids(facts, turns.of_event, counted)
+    # what came second waits in the ledger; a turn that comes again has nothing to wait for
+    may_wait = facts.events.credit | (facts.outcomes[facts.events.row] >= 0)
+    second = ~new & (may_wait & ~late)[facts.event]
+    to_settle = with_voids.copy()
+    to_settle[turns.of_event[facts.event[second]]] = True
+    settled = np.flatnonzero(to_settle).tolist()
+    return Prepared(facts, turns, counted, after, late, new, with_voids, settled)
+
+
+def complete(prepared: Prepared, ledgers: Mapping[int, bytes]) -> Fold:
+    """Fold a prepared batch, given the ledgers of the turns `to_settle` (b"": none yet).
+
+    Where nothing of a log is ever voided those of `with_voids` do. Raises ValueError without.
+    """
+    facts, turns, counted = prepared.facts, prepared.turns, prepared.counted
+    missing = set(np.flatnonzero(prepared.with_voids).tolist()) - ledgers.keys()
+    if missing:
+        raise ValueError(f"{len(missing)} turns have voids, and their ledgers are not given")
+    settled = settle(facts, turns.of_event, counted, ledgers, prepared.late)
     turn_of_fact = turns.of_event[facts.event]
+    new = prepared.new & ~np.isin(turn_of_fact, list(ledgers))
+    counted_after = counted.copy()
     np.bitwise_or.at(counted_after, turn_of_fact[new], np.int64(1) << facts.code[new])
+    counted_after[list(settled.counted)] = list(settled.counted.values())
+    brings = np.zeros(len(facts.events.row), dtype=np.bool_)
+    brings[facts.event[new]] = True
+    brings[settled.changed_by] = True
+    changes = _added(facts, new).and_(settled.changes)
     return Fold(
-        evidence=_sums(facts, new),
-        counts=_counts(facts, new, late),
+        evidence=_evidence(settled.cells, changes),
+        counts=_counts(facts, settled.cells, changes, brings, prepared.late),
         counted=counted_after,
-        stream_time_ms=after,
+        stream_time_ms=prepared.stream_time_ms,
+        entries=entries_of(facts, turns.of_event, len(turns), new),
+        ledgers=settled.ledgers,
     )
+
+
+def fold(
+    facts: Facts,
+    turns: TurnSets,
+    counted: NDArray[np.int64],
+    stream_time_ms: Mapping[int, int],
+    ledgers: Mapping[int, bytes] = MappingProxyType({}),
+) -> Fold:
+    """`prepare` and `complete`, where the ledgers are known beforehand."""
+    return complete(prepare(facts, turns, counted, stream_time_ms), ledgers)
 
 
 def _stream_times(
@@ -147,12 +203,12 @@ def late_events(
 
 
 def _new_facts(
-    facts: Facts, turns: TurnSets, counted: NDArray[np.int64], late: NDArray[np.bool_]
+    facts: Facts, turns: TurnSets, counted: NDArray[np.int64], wanted: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Which facts count: not late, not counted before, and the first of their kind in the batch."""
+    """Which facts of the wanted events count: not counted before, and the first of their kind."""
     turn = turns.of_event[facts.event]
     bit = np.int64(1) << facts.code
-    fresh = ~late[facts.event] & (counted[turn] & bit == 0)
+    fresh = wanted[facts.event] & (counted[turn] & bit == 0)
     candidates = np.flatnonzero(fresh)
     identity = turn[candidates] * 64 + facts.code[candidates]
     _, first = np.unique(identity, return_index=True)
@@ -161,100 +217,56 @@ def _new_facts(
     return new
 
 
+def _added(facts: Facts, new: NDArray[np.bool_]) -> Changes:
+    event = facts.event[new]
+    return Changes(
+        cell=facts.events.cell[event],
+        code=facts.code[new],
+        fixed=facts.fixed[new],
+        time_ms=facts.events.turn_time_ms[event],
+        sign=np.ones(len(event), dtype=np.int64),
+    )
+
+
 def _counts(
-    facts: Facts, new: NDArray[np.bool_], late: NDArray[np.bool_]
+    facts: Facts,
+    cells: Sequence[Cell],
+    changes: Changes,
+    brings: NDArray[np.bool_],
+    late: NDArray[np.bool_],
 ) -> dict[ShareKey, Counts]:
     events = facts.events
-    brings = np.zeros(len(events.row), dtype=np.bool_)
-    brings[facts.event[new]] = True
-    cells = len(facts.cells)
     total, folded, refused = (
-        np.bincount(events.cell[which], minlength=cells).tolist()
+        np.bincount(events.cell[which], minlength=len(cells)).tolist()
         for which in (~events.credit, brings & ~events.credit, late & ~events.credit)
     )
-    as_of_ms = np.zeros(cells, dtype=np.int64)
+    as_of_ms = np.zeros(len(cells), dtype=np.int64)
     np.maximum.at(as_of_ms, events.cell[brings], events.turn_time_ms[brings])
+    seen_ms = np.zeros(len(cells), dtype=np.int64)
+    showing = (changes.code != _PICKED) & (changes.sign > 0)
+    np.maximum.at(seen_ms, changes.cell[showing], changes.time_ms[showing])
     counts: dict[ShareKey, Counts] = {}
     for at, events_of_cell in enumerate(total):
-        if events_of_cell or as_of_ms[at]:
+        if events_of_cell or as_of_ms[at] or seen_ms[at]:
             duplicates = events_of_cell - folded[at] - refused[at]
-            more = Counts(folded[at], duplicates, refused[at], int(as_of_ms[at]))
-            counts.setdefault(_share_key(facts.cells[at]), Counts()).add(more)
+            seen = {cells[at].arm: int(seen_ms[at])} if seen_ms[at] else {}
+            more = Counts(folded[at], duplicates, refused[at], int(as_of_ms[at]), seen)
+            counts.setdefault(_share_key(cells[at]), Counts()).add(more)
     return counts
+
+
+def _evidence(cells: Sequence[Cell], changes: Changes) -> dict[ShareKey, dict[SeriesKey, Sums]]:
+    shares = [_share_key(cell) for cell in cells]
+    evidence: dict[ShareKey, dict[SeriesKey, Sums]] = {}
+    for cell, series, sums in sums_of(cells, changes):
+        share = evidence.setdefault(shares[cell], {})
+        known = share.get(series)
+        share[series] = known.plus(sums) if known else sums
+    return evidence
 
 
 def _share_key(cell: Cell) -> ShareKey:
     return ShareKey(cell.partition, cell.router.router, cell.request_type)
-
-
-def _sums(facts: Facts, new: NDArray[np.bool_]) -> dict[ShareKey, dict[SeriesKey, Sums]]:
-    event = facts.event[new]
-    cell, code = facts.events.cell[event], facts.code[new]
-    fixed, time_ms = facts.fixed[new], facts.events.turn_time_ms[event]
-    shares = [_share_key(at) for at in facts.cells]
-    metrics = [{at.router.metric_code(m): m for m in at.router.metrics} for at in facts.cells]
-    evidence: dict[ShareKey, dict[SeriesKey, Sums]] = {}
-    for pace, half_lives in _half_lives(facts.cells).items():
-        half_life = half_lives[cell, code]
-        kept = half_life >= 0
-        for at, code_, half_life_ms, halving, n, s1, high, low in _weigh(
-            cell[kept], code[kept], half_life[kept], fixed[kept], time_ms[kept]
-        ):
-            era, shift = divmod(halving, HALF_LIVES_PER_ERA)
-            arm, metric = facts.cells[at].arm, metrics[at][code_]
-            series = SeriesKey(arm, metric, pace, half_life_ms, era)
-            sums = Sums(n << shift, s1 << shift, ((high << _LIMB) + low) << shift)
-            share = evidence.setdefault(shares[at], {})
-            known = share.get(series)
-            share[series] = known.plus(sums) if known else sums
-    return evidence
-
-
-def _half_lives(cells: Sequence[Cell]) -> dict[Pace, NDArray[np.int64]]:
-    """For each pace the half-life in milliseconds by (cell, code); -1 where it is not kept."""
-    tables = {pace: np.full((len(cells), MAX_CODE + 1), -1, dtype=np.int64) for pace in PACES}
-    for index, cell in enumerate(cells):
-        for code, pace, half_life_ms in cell.router.kept_paces:
-            tables[pace][index, code] = half_life_ms
-    return tables
-
-
-def _weigh(
-    cell: NDArray[np.int64],
-    code: NDArray[np.int64],
-    half_life: NDArray[np.int64],
-    fixed: NDArray[np.int64],
-    time_ms: NDArray[np.int64],
-) -> Iterator[tuple[int, ...]]:
-    """(cell, code, half-life, half-lives since 1970, n, s1, s2 high, s2 low) by evidence row.
-
-    In 64-bit integers (see MAX_BATCH_EVENTS): weights without the power of two of their half-life
-    within the era, and the squares in two limbs.
-    """
-    if not len(cell):
-        return
-    forgets = half_life > 0
-    tick = np.where(forgets, time_ms * TICKS_PER_HALF_LIFE // np.where(forgets, half_life, 1), 0)
-    halving = tick // TICKS_PER_HALF_LIFE
-    base = np.where(forgets, _POW2[tick & TICKS_PER_HALF_LIFE - 1], UNIT_WEIGHT)
-    # One integer a row: a cell's code has one half-life at each pace. 2^34 half-lives of 100 ms
-    # are 54 years, and a batch has at most 2^14 cells of 2^6 codes.
-    row = (cell * (MAX_CODE + 2) + code << 40) + halving
-    order = np.argsort(row, kind="stable")
-    starts = np.flatnonzero(np.diff(row[order], prepend=-1))
-    base, fixed, first = base[order], fixed[order], order[starts]
-    square = fixed * fixed
-    sums = (
-        np.add.reduceat(column, starts)
-        for column in (
-            base,
-            base * fixed,
-            base * (square >> _LIMB),
-            base * (square & (1 << _LIMB) - 1),
-        )
-    )
-    columns = (cell[first], code[first], half_life[first], halving[first], *sums)
-    yield from zip(*(column.tolist() for column in columns), strict=True)
 
 
 def add_evidence(into: dict[SeriesKey, Sums], more: Iterable[tuple[SeriesKey, Sums]]) -> None:

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from consumer.decode import MEASURED, Columns
 from consumer.records import DeadLetter
 from consumer.routers import KnownRouter
-from schemas.metrics import BUILT_IN, SIGNALS, Kind, max_value, to_fixed
+from schemas.metrics import BUILT_IN, MAX_RATE, SIGNALS, Kind, max_value, to_fixed
 
 REASON_METRIC: Final = "unknown_metric"
 REASON_VALUE: Final = "impossible_value"
 REASON_EMPTY: Final = "empty_outcome"
-REASON_UNSUPPORTED: Final = "unsupported"
 
 _TIMES: Final = ("latency_ms", "ttft_ms")
 
@@ -74,7 +73,11 @@ def observe_outcomes(
         for wanted in (("ok",), ("error", "timeout"), ("cancelled",))
     )
     ended = ok | failed
+    fell_back = _flags(arm is not None for arm in outcomes["arm_served"])
+    as_picked, in_place = ended & ~fell_back, ended & fell_back
     parts = [
+        _built_in("health", rows[as_picked], ok[as_picked].astype(np.float64), dead),
+        _built_in("fallback_health", rows[in_place], ok[in_place].astype(np.float64), dead),
         _built_in("success", rows[ended], ok[ended].astype(np.float64), dead),
         _built_in("error", rows[failed], np.zeros(failed.sum()), dead),
         _built_in("cancelled", rows[cancelled], np.ones(cancelled.sum()), dead),
@@ -88,12 +91,29 @@ def observe_outcomes(
         used = given & ~failed & ~cancelled if metric in _TIMES else given
         values = np.array(outcomes[metric], dtype=np.float64)[used]
         parts.append(_built_in(metric, rows[used], values, dead))
+    parts.append(_tokens_per_s(outcomes, rows, ok, dead))
     parts += _scores(outcomes, routers, dead)
-    dead += _letters(rows[~reported], REASON_EMPTY, "the outcome reports nothing")
-    parts += _signals(outcomes, routers, dead)
     voiding = _flags(voids is not None for voids in outcomes["voids"])
-    dead += _letters(rows[voiding], REASON_UNSUPPORTED, "voids needs a newer consumer")
+    dead += _letters(rows[~reported & ~voiding], REASON_EMPTY, "the outcome reports nothing")
+    parts += _signals(outcomes, routers, dead)
+    own = zip(outcomes["voids"], outcomes["outcome_id"], strict=True)
+    itself = _flags(voids is not None and voids == outcome_id for voids, outcome_id in own)
+    dead += _letters(rows[itself], REASON_VALUE, "an outcome can't void itself")
     return parts
+
+
+def _tokens_per_s(
+    outcomes: Columns, rows: Rows, ok: NDArray[np.bool_], dead: list[DeadLetter]
+) -> Observations:
+    """Speed of the answer itself: from its first token on, where that is known."""
+    tokens, whole, first = (
+        np.array(outcomes[name], dtype=np.float64)  # NaN where it is not given
+        for name in ("tokens_out", "latency_ms", "ttft_ms")
+    )
+    took_ms = np.where(first < whole, whole - first, whole)
+    told = ok & (tokens >= 1) & (took_ms > 0)
+    rate = np.minimum(tokens[told] * 1000 / took_ms[told], MAX_RATE)
+    return _built_in("tokens_per_s", rows[told], rate, dead)
 
 
 def _signals(

@@ -15,7 +15,7 @@ from typing import Self
 
 from schemas.errors import InvalidConfig
 from schemas.evidence import Pace
-from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, SLOW_ONLY, Kind, kind_of
+from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, SHORT_LIVED, SLOW_ONLY
 from schemas.router_config import HalfLives, RouterConfig
 
 
@@ -39,9 +39,9 @@ class PinnedHalfLives:
 
     def paces(self, metric: str) -> list[tuple[Pace, int]]:
         """The paces at which a metric is kept, each with its half-life in milliseconds."""
-        timed = kind_of(metric) is Kind.TIME
-        slow = self.latency_slow_ms if timed else self.quality_slow_ms
-        fast = self.latency_fast_ms if timed else self.quality_fast_ms
+        short = metric in SHORT_LIVED
+        slow = self.latency_slow_ms if short else self.quality_slow_ms
+        fast = self.latency_fast_ms if short else self.quality_fast_ms
         both: list[tuple[Pace, int]] = [("slow", slow)]
         if fast and metric not in SLOW_ONLY:
             both.append(("fast", fast))

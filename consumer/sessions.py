@@ -9,19 +9,29 @@ later one, changes nothing. Thanks count once a session, and not before two exch
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from consumer.facts import Cell, Facts, SessionEvent, SessionKey
+from consumer.facts import Cell, Facts, Served, SessionEvent, SessionKey
 from consumer.fold import late_events
 from consumer.routers import Routers
 from schemas.events import uuid7_time_ms
 from schemas.metrics import BUILT_IN, SATISFACTION, SCORE_ONE, SIGNALS
 
 MIN_EXCHANGES_FOR_SATISFACTION: Final = 2
+# A chain of fallbacks is rarely longer, and a client can send outcomes without end.
+MAX_MOVES: Final = 8
+
+
+class Move(NamedTuple):
+    """An outcome that named another arm as the one that served, and the arm before it."""
+
+    outcome_id: bytes
+    arm_before: str
 
 
 class SessionState(NamedTuple):
@@ -33,9 +43,23 @@ class SessionState(NamedTuple):
     arm: str
     exchanges: int
     satisfied: bool
+    moves: tuple[Move, ...] = ()  # of the last turn, at most MAX_MOVES
+
+    @property
+    def own_arm(self) -> str:
+        """The arm of the last turn itself."""
+        return self.moves[0].arm_before if self.moves else self.arm
+
+
+class TurnKey(NamedTuple):
+    """A turn, where there is no batch to index."""
+
+    partition: int
+    turn_id: bytes
 
 
 Sessions = Mapping[SessionKey, SessionState]
+Voided = Mapping[TurnKey, Collection[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +70,26 @@ class _Credit:
     signals: tuple[str, ...]
 
 
+def turns_moved(facts: Facts) -> set[TurnKey]:
+    """Turns of which an outcome names the arm that served, perhaps one that is void already."""
+    return {
+        TurnKey(event.session.partition, event.turn_id)
+        for event in facts.sessions
+        if event.served is not None and event.served.names_arm
+    }
+
+
 def attribute(
-    facts: Facts, routers: Routers, before: Sessions, stream_time_ms: Mapping[int, int]
+    facts: Facts,
+    routers: Routers,
+    before: Sessions,
+    stream_time_ms: Mapping[int, int],
+    voided: Voided = MappingProxyType({}),
 ) -> tuple[Facts, Sessions]:
     """The facts with what reactions say about earlier turns, and the sessions that have changed.
 
-    `before` holds the sessions of `facts.sessions` that were known before the batch.
+    `before` holds the sessions of `facts.sessions` that were known before the batch, `voided` the
+    outcomes of `turns_moved` that were void before it.
     """
     if not facts.sessions:
         return facts, {}
@@ -59,14 +97,16 @@ def attribute(
     changed: dict[SessionKey, SessionState] = {}
     cells = _CellIndex(facts, routers)
     credits_: list[_Credit] = []
+    moves = _Moves(voided)
     for event in facts.sessions:
         if late[event.event]:
             continue
         known = changed.get(event.session) or before.get(event.session)
         at = facts.cells[int(facts.events.cell[event.event])]
-        if event.reaction is None:
-            if known is not None and known.turn_id == event.turn_id:
-                changed[event.session] = known._replace(arm=at.arm)
+        if event.served is not None:
+            moved = moves.after(known, event, event.served, at.arm)
+            if moved is not None:
+                changed[event.session] = moved
             continue
         if known is None:
             changed[event.session] = _opened(event, at)
@@ -90,7 +130,7 @@ def _counting(
     event: SessionEvent, known: SessionState, counting: Container[str]
 ) -> tuple[str, ...]:
     """The signals that may be credited to the session's last turn."""
-    if event.reaction is None or event.reacts_to not in (None, known.turn_id):
+    if event.reacts_to not in (None, known.turn_id):
         return ()  # said about a turn that has not arrived: better nobody's than another's
     named = (signal for signal in event.reaction if signal in counting)
     return tuple(signal for signal in named if _may_count(signal, known))
@@ -100,6 +140,44 @@ def _may_count(signal: str, known: SessionState) -> bool:
     return signal != SATISFACTION or (
         not known.satisfied and known.exchanges >= MIN_EXCHANGES_FOR_SATISFACTION
     )
+
+
+class _Moves:
+    """Moves the credit of a session's last turn to the arm that served, and back."""
+
+    def __init__(self, voided: Voided) -> None:
+        self._voided = {turn: set(outcome_ids) for turn, outcome_ids in voided.items()}
+
+    def after(
+        self, known: SessionState | None, event: SessionEvent, served: Served, arm: str
+    ) -> SessionState | None:
+        """The session after the outcome; None where it is as before."""
+        turn = TurnKey(event.session.partition, event.turn_id)
+        if served.voids is not None:
+            self._voided.setdefault(turn, set()).add(served.voids)
+        if known is None or known.turn_id != event.turn_id:
+            return None
+        after = _taken_back(known, served.voids)
+        # Many report the arm that served in every case, and the failure of the first arm may come
+        # behind, or come again behind, the success of the next.
+        moves = served.names_arm and arm != after.own_arm and len(after.moves) < MAX_MOVES
+        stands = served.outcome_id not in self._voided.get(turn, ())
+        if moves and stands and all(m.outcome_id != served.outcome_id for m in after.moves):
+            move = Move(served.outcome_id, after.arm)
+            after = after._replace(arm=arm, moves=(*after.moves, move))
+        return after if after != known else None
+
+
+def _taken_back(known: SessionState, outcome_id: bytes | None) -> SessionState:
+    """The session without the move of an outcome; the move behind it was made from before it."""
+    for place, (its_id, before) in enumerate(known.moves):
+        if its_id == outcome_id:
+            earlier, later = known.moves[:place], known.moves[place + 1 :]
+            if not later:
+                return known._replace(arm=before, moves=earlier)
+            first = later[0]._replace(arm_before=before)
+            return known._replace(moves=(*earlier, first, *later[1:]))
+    return known
 
 
 class _CellIndex:

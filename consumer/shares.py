@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from consumer.fold import Counts, Fold, ShareKey, add_evidence
-from schemas.evidence import SeriesKey, Sums, visible
+from schemas.evidence import ZERO, SeriesKey, Sums, visible
 from schemas.snapshot import Snapshot
 
 
@@ -34,7 +34,7 @@ class Shares:
             self._shares.setdefault(key, Share()).counts.add(counts)
         for key, evidence in fold.evidence.items():
             add_evidence(self._shares[key].evidence, evidence.items())
-        return set(fold.counts)
+        return fold.counts.keys() | fold.evidence.keys()
 
     def load(
         self,
@@ -56,10 +56,13 @@ class Shares:
         return {key for key in self._shares if key.partition == partition}
 
     def snapshot(self, key: ShareKey, epoch: int, source_offset: int) -> Snapshot:
-        """The share as it is now. What has decayed to nothing is left out, and forgotten."""
+        """The share as it is now. What has decayed to nothing, or was all taken back, is left out,
+        and forgotten."""
         share = self._shares[key]
         as_of_ms = share.counts.as_of_ms
-        share.evidence = {k: share.evidence[k] for k in visible(share.evidence, as_of_ms)}
+        seen_ms = dict(share.counts.seen_ms)
+        kept = ((k, share.evidence[k]) for k in visible(share.evidence, as_of_ms, seen_ms))
+        share.evidence = {k: sums for k, sums in kept if sums != ZERO}
         return Snapshot(
             router=key.router,
             request_type=key.request_type,
@@ -70,6 +73,7 @@ class Shares:
             folded=share.counts.folded,
             duplicates=share.counts.duplicates,
             late=share.counts.late,
+            seen_ms=seen_ms,
             evidence=dict(share.evidence),
         )
 

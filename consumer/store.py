@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,10 +23,12 @@ from consumer.copy_binary import pack, unpack, uuid_column
 from consumer.errors import Fenced, Unreachable
 from consumer.facts import SessionKey
 from consumer.fold import Counts, Fold, ShareKey, TurnSets
+from consumer.ledger import Ledger
 from consumer.migrate import CONNECT_TIMEOUT_S, SCHEMA, unreachable_message
+from consumer.ragged import NOTHING, Ragged
 from consumer.records import Batch, DeadLetter
 from consumer.routers import KnownRouter, PinnedHalfLives, Routers
-from consumer.sessions import Sessions, SessionState
+from consumer.sessions import Move, Sessions, SessionState, TurnKey, Voided
 from consumer.sql import sql
 from schemas.evidence import SeriesKey, Sums
 
@@ -206,17 +209,14 @@ class Transaction:
             async with cursor.copy(sql("copy_incoming_sessions")) as copy:
                 await copy.write(incoming)
             await cursor.execute(sql("read_sessions"))
-            return {
-                SessionKey(row[0], row[1].bytes): SessionState(row[2].bytes, *row[3:])
-                for row in await cursor.fetchall()
-            }
+            return dict(map(_session, await cursor.fetchall()))
 
     async def save_sessions(self, changed: Sessions) -> None:
         """Store the sessions that a batch has changed."""
         if not changed:
             return
         rows = [
-            (key.partition, key.digest.hex(), at.turn_id.hex(), *at[1:])
+            (key.partition, key.digest.hex(), at.turn_id.hex(), *at[1:6], _write_moves(at.moves))
             for key, at in changed.items()
         ]
         async with self._connection.cursor() as cursor:
@@ -225,24 +225,61 @@ class Transaction:
             await cursor.execute(sql("save_sessions"))
 
     async def save_turns(
-        self, turns: TurnSets, before: NDArray[np.int64], after: NDArray[np.int64]
+        self,
+        turns: TurnSets,
+        before: NDArray[np.int64],
+        after: NDArray[np.int64],
+        entries: Ragged | None = None,
+        ledgers: Mapping[int, bytes] = MappingProxyType({}),
     ) -> None:
-        """Store the sets that a batch has changed."""
-        new = before == 0
-        changed = ~new & (after != before)
+        """Store the sets and ledgers that a batch has changed, as `Fold` has them."""
+        if entries is None:
+            entries = Ragged(np.zeros(len(turns), dtype=np.int64), NOTHING.data)
+        new = (before == 0) & (after != 0)
+        changed = (before != 0) & (after != before)
+        new[list(ledgers)] = changed[list(ledgers)] = False
         async with self._connection.cursor() as cursor:
-            for which, statement in ((new & (after != 0), "new"), (changed, "changed")):
+            for which, statement in ((new, "new"), (changed, "changed")):
                 if not which.any():
                     continue
                 rows = pack(
                     int4_partition=turns.partition[which],
                     uuid_turn=uuid_column(turns.hi[which], turns.lo[which]),
                     int8_counted=after[which],
+                    bytea=entries.where(which),
                 )
                 async with cursor.copy(sql(f"copy_{statement}_turns")) as copy:
                     await copy.write(rows)
             if changed.any():
                 await cursor.execute(sql("update_turns"))
+            if ledgers:
+                places = list(ledgers)
+                columns = _turn_columns(turns, places)
+                columns |= {"counted": after[places].tolist(), "ledger": list(ledgers.values())}
+                await cursor.execute(sql("save_ledgers"), columns)
+
+    async def ledgers(self, turns: TurnSets, places: Sequence[int]) -> dict[int, bytes]:
+        """The ledgers of some turns, given and returned by index; b"" where there is none."""
+        ledgers = dict.fromkeys(places, b"")
+        if places:
+            columns = {"place": list(places), **_turn_columns(turns, places)}
+            cursor = await self._connection.execute(sql("read_ledgers"), columns, binary=True)
+            ledgers |= dict(await cursor.fetchall())
+        return ledgers
+
+    async def voided(self, turns: Iterable[TurnKey]) -> Voided:
+        """The outcomes of these turns that are void."""
+        keys = list(turns)
+        if not keys:
+            return {}
+        columns = {
+            "place": list(range(len(keys))),
+            "partition": [key.partition for key in keys],
+            "turn_id": [UUID(bytes=key.turn_id) for key in keys],
+        }
+        cursor = await self._connection.execute(sql("read_ledgers"), columns, binary=True)
+        read = {keys[place]: Ledger.read(data) for place, data in await cursor.fetchall()}
+        return {key: ledger.voided for key, ledger in read.items() if ledger.voided}
 
     async def add(self, fold: Fold) -> None:
         """Add evidence and event counts."""
@@ -263,6 +300,11 @@ class Transaction:
             await self._connection.execute(
                 sql("add_counts"), {**_columns(ShareKey, [key for key, _ in counts]), **columns}
             )
+        seen = [(*key, arm, at) for key, c in counts for arm, at in c.seen_ms.items()]
+        if seen:
+            names = (*ShareKey._fields, "arm", "seen_ms")
+            columns = dict(zip(names, map(list, zip(*seen, strict=True)), strict=True))
+            await self._connection.execute(sql("add_arm_seen"), columns)
 
     async def save_routers(self, routers: Iterable[tuple[int, KnownRouter]]) -> None:
         """Store routers that the batch configured, each with its partition."""
@@ -316,6 +358,30 @@ class Transaction:
         cursor = await self._connection.execute(sql("advance_progress"), columns)
         if cursor.rowcount != len(before):
             raise _fenced(before[0], None)
+
+
+def _session(row: Sequence[Any]) -> tuple[SessionKey, SessionState]:
+    partition, session, turn_id, router, request_type, arm, exchanges, satisfied, moves = row
+    return SessionKey(partition, session.bytes), SessionState(
+        turn_id.bytes, router, request_type, arm, exchanges, satisfied, _read_moves(moves)
+    )
+
+
+def _write_moves(moves: Sequence[Move]) -> str:
+    return " ".join(f"{move.outcome_id.hex()} {move.arm_before}" for move in moves)
+
+
+def _read_moves(text: str) -> tuple[Move, ...]:
+    words = iter(text.split())
+    return tuple(Move(bytes.fromhex(word), next(words)) for word in words)
+
+
+def _turn_columns(turns: TurnSets, places: Sequence[int]) -> dict[str, list[Any]]:
+    halves = zip(turns.hi[places].tolist(), turns.lo[places].tolist(), strict=True)
+    return {
+        "partition": turns.partition[places].tolist(),
+        "turn_id": [UUID(int=hi << 64 | lo) for hi, lo in halves],
+    }
 
 
 def _copy_text(rows: Iterable[Sequence[object]]) -> str:

@@ -10,10 +10,18 @@ from typing import Final
 from consumer.decode import decode_batch
 from consumer.errors import LogMismatch
 from consumer.facts import Facts, facts_of
-from consumer.fold import MAX_BATCH_EVENTS, Counts, Fold, ShareKey, fold, turns_of
+from consumer.fold import (
+    MAX_BATCH_EVENTS,
+    Counts,
+    Fold,
+    ShareKey,
+    complete,
+    prepare,
+    turns_of,
+)
 from consumer.records import Batch, DeadLetter, LogRecord
 from consumer.routers import Routers, configure
-from consumer.sessions import attribute
+from consumer.sessions import attribute, turns_moved
 from consumer.shares import Shares
 from consumer.store import Progress, Store
 from schemas.codec import current
@@ -108,11 +116,15 @@ class Writer:
         stream_time = {p.partition: p.stream_time_ms for p in before}
         async with self._store.transaction(before) as transaction:
             known = await transaction.sessions(list({event.session for event in facts.sessions}))
-            facts, sessions = attribute(facts, routers, known, stream_time)
+            voided = await transaction.voided(turns_moved(facts))
+            facts, sessions = attribute(facts, routers, known, stream_time, voided)
             turns = turns_of(facts.events)
             counted = await transaction.counted(turns)
-            folded = fold(facts, turns, counted, stream_time)
-            await transaction.save_turns(turns, counted, folded.counted)
+            prepared = prepare(facts, turns, counted, stream_time)
+            folded = complete(prepared, await transaction.ledgers(turns, prepared.to_settle))
+            await transaction.save_turns(
+                turns, counted, folded.counted, folded.entries, folded.ledgers
+            )
             await transaction.save_sessions(sessions)
             await transaction.add(folded)
             await transaction.save_routers(

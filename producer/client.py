@@ -140,6 +140,7 @@ class RoutefoldClient:
         previous_turn: str | None = None,
         min_quality_tier: int | None = None,
         exclude: Sequence[str] = (),
+        serving: str | None = None,
     ) -> Pick:
         """Ask which arm should answer a request. Tried once."""
         known = {
@@ -149,6 +150,7 @@ class RoutefoldClient:
             "previous_turn": previous_turn,
             "min_quality_tier": min_quality_tier,
             "exclude": list(exclude) or None,
+            "serving": serving,
         }
         body = {name: value for name, value in known.items() if value is not None}
         answer = await self._call("POST", _router_path(router, "picks"), body, attempts=1)
@@ -169,8 +171,8 @@ class RoutefoldClient:
     async def outcomes(self, reports: Sequence[Mapping[str, Any]]) -> list[str]:
         """Report outcomes, in the form of the API's body; their ids.
 
-        A report without `outcome_id` is given one here, so that a repeated call counts once. All
-        reports are accepted, or none.
+        A report without `outcome_id` is given one here, so that a repeated call counts once; keep
+        it to take the report back (`voids`). All reports are accepted, or none.
         """
         if not reports:
             return []

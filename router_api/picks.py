@@ -14,9 +14,9 @@ from producer.classifier import RequestClassifier
 from router_api.errors import BadToken, InvalidPick, NoEligibleArm
 from router_api.metrics import Metrics
 from router_api.reactions import SignalDetector, outcome_of_reaction
-from router_api.routing.router import Router, sticky_key
+from router_api.routing.router import Choice, Router, sticky_key
 from router_api.tokens import TurnAddress, TurnTokens
-from schemas.events import Outcome, Turn
+from schemas.events import Mode, Outcome, Turn
 
 MAX_SESSION_ID_CHARS: Final = 256
 _NS_PER_MS: Final = 1_000_000
@@ -29,6 +29,8 @@ class PickRequest:
     `messages` (OpenAI's or Anthropic's form) are looked at for what they say about the turn before,
     and for the request type where none is given; they are neither kept nor logged. `previous_turn`
     is the token of the turn before this one, `traceparent` the W3C trace context to log with it.
+    `serving` is the gateway's own choice: it stands in the modes observe and bypass, and means
+    nothing in mode live, so that a change of mode needs no change of the gateway.
     """
 
     session_id: str | None = None
@@ -37,17 +39,21 @@ class PickRequest:
     previous_turn: str | None = None
     min_quality_tier: int | None = None
     exclude: Sequence[str] = ()
+    serving: str | None = None
     traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
     """The arm to call. `turn_token` comes back with the outcomes; `fallbacks`, likeliest first, are
-    for when the arm fails; `probability` is the exact chance with which it was chosen."""
+    for when the arm fails. `chosen` is the router's choice and `probability` the exact chance with
+    which it was made; it differs from `arm` in mode observe only."""
 
     turn_id: UUID
     turn_token: str
     arm: str
+    chosen: str
+    mode: Mode
     request_type: str
     probability: float
     fallbacks: tuple[str, ...]
@@ -94,16 +100,11 @@ class Picker:
         now_ms = self._now_ms()
         turn_id = uuid7(nanoseconds=now_ms * _NS_PER_MS).bytes
         try:
-            choice = router.choose(
-                request_type,
-                sticky_key(router.config, request.session_id, turn_id),
-                now_ms=now_ms,
-                min_quality_tier=request.min_quality_tier,
-                exclude=request.exclude,
-            )
+            choice, arm = _choose(router, request, request_type, turn_id, now_ms)
         except NoEligibleArm:
             self._metrics.no_eligible_arm(name)
             raise
+        mode = router.config.mode
         reaction = self._reaction(router, request, previous, now_ms)
         applied_at_ms = choice.applied_at_ms
         age_ms = None if applied_at_ms is None else max(0, now_ms - applied_at_ms)
@@ -115,10 +116,12 @@ class Picker:
                 router_version=router.version,
                 request_type=request_type,
                 arm=choice.arm,
+                arm_served=None if arm == choice.arm else arm,
                 eligible=choice.eligible,
                 probability=choice.probability,
                 snapshot_version=choice.snapshot_version,
                 snapshot_age_ms=age_ms,
+                mode=mode,
                 previous_turn_id=None if previous is None else previous.turn_id,
                 reaction=reaction,
                 occurred_at=now_ms,
@@ -126,18 +129,20 @@ class Picker:
             ),
             request.traceparent,
         )
-        address = TurnAddress(turn_id, request.session_id, name, request_type, choice.arm)
+        address = TurnAddress(turn_id, request.session_id, name, request_type, arm)
         pick = Pick(
             turn_id=UUID(bytes=turn_id),
             turn_token=self._tokens.issue(address),
-            arm=choice.arm,
+            arm=arm,
+            chosen=choice.arm,
+            mode=mode,
             request_type=request_type,
             probability=choice.probability,
-            fallbacks=choice.fallbacks,
+            fallbacks=choice.fallbacks if arm == choice.arm else _without(arm, choice),
             snapshot_version=choice.snapshot_version,
             snapshot_age_ms=age_ms,
         )
-        self._metrics.picked(name, request_type, choice.arm)
+        self._metrics.picked(name, request_type, arm)
         self._metrics.pick_seconds.observe(perf_counter() - begun)
         return pick
 
@@ -190,6 +195,31 @@ class Picker:
         except Exception:  # a classifier of the caller's own, or messages of an unheard-of shape
             self._metrics.classifier_failures.inc()
             return router.default_request_type
+
+
+def _choose(
+    router: Router, request: PickRequest, request_type: str, turn_id: bytes, now_ms: int
+) -> tuple[Choice, str]:
+    """The router's choice, and the arm that serves: another one in mode observe."""
+    config, tier, exclude = router.config, request.min_quality_tier, request.exclude
+    if config.mode == "bypass":
+        arm = router.serving(request.serving, min_quality_tier=tier, exclude=exclude)
+        return router.unchosen(request_type, arm), arm
+    choice = router.choose(
+        request_type,
+        sticky_key(config, request.session_id, turn_id),
+        now_ms=now_ms,
+        min_quality_tier=tier,
+        exclude=exclude,
+    )
+    if config.mode == "live":
+        return choice, choice.arm
+    return choice, router.serving(request.serving, min_quality_tier=tier, exclude=exclude)
+
+
+def _without(arm: str, choice: Choice) -> tuple[str, ...]:
+    """Whom to try when `arm` fails, which the router has not chosen."""
+    return tuple(name for name in (choice.arm, *choice.fallbacks) if name != arm)
 
 
 def _check_session_id(session_id: str | None) -> None:

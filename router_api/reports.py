@@ -6,7 +6,7 @@ fields of faults are those of the HTTP API's body: "outcomes.3.completion.latenc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast, get_args
 from uuid import UUID
@@ -15,7 +15,7 @@ from router_api.errors import BadToken, InvalidReport, UnknownArm, listed, quote
 from router_api.routing.router import Router
 from router_api.tokens import TurnAddress
 from schemas.events import Outcome, Status
-from schemas.metrics import kind_of, max_value
+from schemas.metrics import SIGNALS, kind_of, max_value
 
 # Clocks of callers differ; an outcome from further ahead has a wrong unit or a wrong date.
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
@@ -29,9 +29,11 @@ EXHAUSTION_STATUSES: Final = frozenset({408, 413, 429, 503, 504})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeReport:
-    """Something learned about a turn: how its call went, scores in 0..1, or both.
+    """Something learned about a turn: how its call went, scores in 0..1, signals, or several.
 
     `outcome_id` left out is made here; give it to send a report again without counting it twice.
+    `voids` is the id of an earlier outcome of this turn, which is taken back: corrected if this
+    report says something itself, else retracted. `signals` are names of schemas.metrics.SIGNALS.
     `occurred_at_ms` left out is now.
     """
 
@@ -46,6 +48,8 @@ class OutcomeReport:
     tokens_out: int | None = None
     cost_usd: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    signals: Sequence[str] = ()
+    voids: UUID | None = None
     occurred_at_ms: int | None = None
 
 
@@ -76,9 +80,19 @@ def to_outcome(
     _check_arm(report.arm_served, router, path)
     _check_completion(report, f"{path}.completion")
     _check_scores(report.scores, router, f"{path}.scores")
+    _check_signals(report.signals, router, f"{path}.signals")
     _check_time(report.occurred_at_ms, now_ms, f"{path}.occurred_at")
-    if report.status is None and not report.scores and not _is_measured(report):
-        raise InvalidReport(path, "it says nothing: give completion, scores, or both")
+    if report.voids is not None and report.voids == report.outcome_id:
+        raise InvalidReport(
+            f"{path}.voids", "an outcome can't void itself: give the outcome_id of an earlier one"
+        )
+    if not _says_something(report):
+        raise InvalidReport(
+            path, "it says nothing: give at least one of completion, scores, signals and voids"
+        )
+    signals = [*report.signals]
+    if report.status_code in EXHAUSTION_STATUSES:
+        signals.append("exhaustion")
     return Outcome(
         outcome_id=outcome_id if report.outcome_id is None else report.outcome_id.bytes,
         turn_id=address.turn_id,
@@ -95,14 +109,16 @@ def to_outcome(
         tokens_out=report.tokens_out,
         cost_usd=report.cost_usd,
         scores=dict(report.scores),
-        signals=("exhaustion",) if report.status_code in EXHAUSTION_STATUSES else (),
+        signals=tuple(dict.fromkeys(signals)),
+        voids=None if report.voids is None else report.voids.bytes,
         occurred_at=now_ms if report.occurred_at_ms is None else report.occurred_at_ms,
         source=source,
     )
 
 
-def _is_measured(report: OutcomeReport) -> bool:
-    return any(getattr(report, name) is not None for name in _MEASURED)
+def _says_something(report: OutcomeReport) -> bool:
+    given = (report.status, report.voids, *(getattr(report, name) for name in _MEASURED))
+    return bool(report.scores or report.signals) or any(value is not None for value in given)
 
 
 def _check_arm(arm: str | None, router: Router, path: str) -> None:
@@ -147,6 +163,22 @@ def _check_scores(scores: Mapping[str, float], router: Router, path: str) -> Non
             )
         if not _is_number(value) or not 0 <= value <= 1:
             raise InvalidReport(f"{path}.{metric}", f"must be 0 to 1, got {_shown(value)}")
+
+
+def _check_signals(signals: Sequence[str], router: Router, path: str) -> None:
+    counting = router.config.signals
+    for index, signal in enumerate(signals):
+        if signal not in SIGNALS:
+            raise InvalidReport(
+                f"{path}.{index}",
+                f"{quoted(signal)} is no signal; there are {', '.join(map(quoted, SIGNALS))}",
+            )
+        if signal not in counting:
+            raise InvalidReport(
+                f"{path}.{index}",
+                f"router {quoted(router.config.router)} does not count the signal "
+                f"{quoted(signal)}; its rewards name {listed(list(map(quoted, counting)))}",
+            )
 
 
 def _check_time(occurred_at_ms: int | None, now_ms: int, path: str) -> None:

@@ -173,7 +173,7 @@ def _progress_record(progress: Progress) -> dict[str, Any]:
 
 def _snapshot_record(snapshot: Snapshot) -> dict[str, Any]:
     record = {name: getattr(snapshot, name) for name in Snapshot.__dataclass_fields__}
-    return {**record, **pack_evidence(snapshot.evidence)}
+    return {**record, **pack_evidence(snapshot.evidence, snapshot.seen_ms)}
 
 
 def _to_turn(record: dict[str, Any]) -> Turn:
@@ -194,8 +194,10 @@ def _to_configured(record: dict[str, Any]) -> RouterConfigured:
 
 
 def _to_snapshot(record: dict[str, Any]) -> Snapshot:
-    evidence = unpack_evidence(record.pop("arms"), record.pop("evidence"))
-    return Snapshot(**record, evidence=evidence)
+    arms = record.pop("arms")
+    evidence = unpack_evidence(arms, record.pop("evidence"))
+    seen_ms = {arm: at for arm, at in zip(arms, record.pop("seen_ms"), strict=True) if at}
+    return Snapshot(**record, seen_ms=seen_ms, evidence=evidence)
 
 
 def _to_progress(record: dict[str, Any]) -> Progress:

@@ -38,6 +38,7 @@ class Turn:
     router_version: int
     request_type: str
     arm: str
+    arm_served: str | None = None
     eligible: tuple[str, ...]
     probability: float
     snapshot_version: str

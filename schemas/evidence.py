@@ -31,6 +31,7 @@ POW2: Final[tuple[int, ...]] = tuple(
 )
 # An era that ended 16 half-lives ago weighs below 2^-16 of the present one.
 ERAS_READ: Final = 2
+PICKED: Final = "picked"  # the metric of the turn itself
 
 
 def tick(time_ms: int, half_life_ms: int) -> int:
@@ -94,6 +95,10 @@ class Effective:
         """Mean fixed-point value; None without observations."""
         return self.s1 / self.n if self.n > 0 else None
 
+    def scaled(self, left: float) -> Effective:
+        """The same observations, each counting that much."""
+        return Effective(self.n * left, self.s1 * left, self.s2 * left)
+
 
 NOTHING: Final = Effective(0.0, 0.0, 0.0)
 
@@ -117,9 +122,31 @@ def read_at(rows: Mapping[int, Sums], half_life_ms: int, at_ms: int) -> Effectiv
     return Effective(n, s1, s2)
 
 
-def visible(evidence: Iterable[SeriesKey], as_of_ms: int) -> list[SeriesKey]:
-    """The keys that a reader at `as_of_ms` uses, sorted: the rest has decayed to nothing."""
-    return sorted(key for key in evidence if key.era > era(as_of_ms, key.half_life_ms) - ERAS_READ)
+def remaining(elapsed_ms: int, half_life_ms: int) -> float:
+    """What is left of an observation after a time; all of it for `half_life_ms` = 0."""
+    return 2.0 ** (-elapsed_ms / half_life_ms) if half_life_ms else 1.0
+
+
+def reading_ms(arm: str, metric: str, as_of_ms: int, seen_ms: Mapping[str, int]) -> int:
+    """The time at which an arm's evidence of a metric is read: that of its latest turn that has
+    shown anything (`seen_ms`, at most `as_of_ms`, which stands for an arm that it lacks).
+
+    So what came last does not fade against what was before, while others are used. That an arm was
+    picked shows nothing yet.
+    """
+    return as_of_ms if metric == PICKED else seen_ms.get(arm, as_of_ms)
+
+
+def visible(
+    evidence: Iterable[SeriesKey], as_of_ms: int, seen_ms: Mapping[str, int]
+) -> list[SeriesKey]:
+    """The keys that a reader uses, sorted: the rest has decayed to nothing."""
+    return sorted(
+        key
+        for key in evidence
+        if key.era
+        > era(reading_ms(key.arm, key.metric, as_of_ms, seen_ms), key.half_life_ms) - ERAS_READ
+    )
 
 
 def digest(evidence: Evidence) -> bytes:

@@ -24,16 +24,19 @@ class Kind(Enum):
     TIME = "time"  # log2(milliseconds) in steps of 1/64: 1.1 % a step
     TOKENS = "tokens"  # whole tokens
     MONEY = "money"  # micro-dollars
+    RATE = "rate"  # log2(thousandths per second) in steps of 1/64
 
 
 SCORE_ONE: Final = 1024
 TIME_STEPS_PER_OCTAVE: Final = 64
+MILLIS: Final = 1000  # of a rate's unit: a token in 17 minutes is still told from none
 MICROS_PER_USD: Final = 1_000_000
 # 2^31 keeps a batch's Σ weight·x² inside two 64-bit limbs (consumer.sums); 2,147 dollars or two
 # billion tokens in one request are errors of the reporter, not observations.
 MAX_FIXED: Final = 2**31 - 1
 # 11.6 days: a request that takes longer is a wrong unit (microseconds sent as milliseconds).
 MAX_TIME_MS: Final = 1e9
+MAX_RATE: Final = MAX_TIME_MS / MILLIS  # a million tokens a second
 
 BUILT_IN: Final[dict[str, tuple[int, Kind]]] = {
     "picked": (0, Kind.SCORE),  # the Turn event itself; its value is the logged probability
@@ -55,18 +58,30 @@ BUILT_IN: Final[dict[str, tuple[int, Kind]]] = {
     "retry": (15, Kind.SCORE),
     "no_progress": (16, Kind.SCORE),
     "exhaustion": (17, Kind.SCORE),
+    # `success` as of now: with the short half-lives of latency, and never part of the reward
+    "health": (18, Kind.SCORE),
+    "tokens_per_s": (19, Kind.RATE),
+    # `health` of an arm that answered in another's place: a metric of its own, since a turn counts
+    # each metric once, and the failure of the arm that was picked is one of its facts too
+    "fallback_health": (20, Kind.SCORE),
 }
 SATISFACTION: Final = "satisfaction"
 # What each signal is observed as. A signal that did not fire is no observation.
 SIGNALS: Final[dict[str, float]] = {
     metric: 1.0 if metric == SATISFACTION else 0.0
     for metric, (code, _) in BUILT_IN.items()
-    if code >= 9
+    if 9 <= code <= 17
 }
+# What passes quickly: kept at the half-lives of latency.
+SHORT_LIVED: Final = frozenset(
+    {"latency_ms", "ttft_ms", "tokens_per_s", "health", "fallback_health"}
+)
 REWARDABLE: Final = frozenset({"success", "error", *SIGNALS})
-FIRST_DECLARED_CODE: Final = 24  # 18..23 are kept for further built-in metrics
+FIRST_DECLARED_CODE: Final = 24  # 21..23 are kept for further built-in metrics
 # A fast pace decides whether quality or speed has drifted; nothing is decided on these.
-SLOW_ONLY: Final = frozenset({"picked", "cancelled", "tokens_in", "tokens_out", "cost_usd"})
+SLOW_ONLY: Final = frozenset(
+    {"picked", "cancelled", "tokens_in", "tokens_out", "cost_usd", "tokens_per_s"}
+)
 # A turn's set of counted facts is one signed 64-bit integer in Postgres.
 MAX_CODE: Final = 62
 
@@ -78,8 +93,8 @@ def kind_of(metric: str) -> Kind:
 
 
 @cache
-def _time_thresholds() -> NDArray[np.float64]:
-    """Smallest milliseconds that round to step j+1, for j = 0, 1, ...
+def _log_thresholds() -> NDArray[np.float64]:
+    """Smallest number that rounds to step j+1, for j = 0, 1, ...
 
     A logarithm may differ in its last bit between processors, and a fold must not: comparing with
     these constants, each rounded once from 40 digits, gives the same integer everywhere.
@@ -94,18 +109,21 @@ def _time_thresholds() -> NDArray[np.float64]:
 def to_fixed(kind: Kind, values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Fixed-point integers of `values` (finite and within the kind's range, which callers check).
 
-    Rounds half to even; times below one millisecond count as one.
+    Rounds half to even; times below one millisecond, and rates below 0.001, count as that.
     """
-    if kind is Kind.TIME:
-        return np.searchsorted(_time_thresholds(), values, side="right").astype(np.int64)
+    if kind is Kind.RATE:
+        values = values * MILLIS
+    if kind in (Kind.TIME, Kind.RATE):
+        return np.searchsorted(_log_thresholds(), values, side="right").astype(np.int64)
     scale = {Kind.SCORE: SCORE_ONE, Kind.TOKENS: 1, Kind.MONEY: MICROS_PER_USD}[kind]
     return np.rint(values * scale).astype(np.int64)
 
 
 def from_fixed(kind: Kind, value: float) -> float:
     """The value, in the metric's own unit, of a (possibly fractional) fixed-point number."""
-    if kind is Kind.TIME:
-        return float(2.0 ** (value / TIME_STEPS_PER_OCTAVE))
+    if kind in (Kind.TIME, Kind.RATE):
+        unit = 1.0 if kind is Kind.TIME else MILLIS
+        return float(2.0 ** (value / TIME_STEPS_PER_OCTAVE)) / unit
     scale = {Kind.SCORE: SCORE_ONE, Kind.TOKENS: 1, Kind.MONEY: MICROS_PER_USD}[kind]
     return value / scale
 
@@ -114,4 +132,6 @@ def max_value(kind: Kind) -> float:
     """Largest value, in the metric's own unit, that the fold accepts."""
     if kind is Kind.TIME:
         return MAX_TIME_MS
+    if kind is Kind.RATE:
+        return MAX_RATE
     return {Kind.SCORE: 1.0, Kind.TOKENS: MAX_FIXED, Kind.MONEY: MAX_FIXED / MICROS_PER_USD}[kind]

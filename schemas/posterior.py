@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Final
 
-from schemas.evidence import NOTHING, Effective, Evidence, Pace, Sums, read_at
+from schemas.evidence import (
+    NOTHING,
+    Effective,
+    Evidence,
+    Pace,
+    Sums,
+    read_at,
+    reading_ms,
+    remaining,
+)
 from schemas.metrics import SCORE_ONE
 
 # Drift is called when the fast evidence departs from all older evidence by more than chance: three
@@ -50,10 +59,19 @@ class BetaPosterior:
 
 @dataclass(frozen=True, slots=True)
 class MetricEvidence:
-    """One metric of a cell as read at one time, at both paces (`fast` is empty where not kept)."""
+    """One metric of an arm, at both paces (`fast` is empty where not kept), read at the time of the
+    arm's latest turn, so that what it showed last does not fade against what it showed before.
+
+    `slow_left` and `fast_left` are what is left of each since then, while others were used: 1 for
+    an arm that was just used. Both fade at the slow pace; where that forgets nothing, the fast one
+    at its own. `recent` is the number of fast observations, read now.
+    """
 
     slow: Effective
     fast: Effective
+    slow_left: float = 1.0
+    fast_left: float = 1.0
+    recent: float = 0.0
 
     @property
     def drifted(self) -> bool:
@@ -69,26 +87,44 @@ class MetricEvidence:
 
     @property
     def ruling(self) -> Effective:
-        """The evidence to believe: the slow, unless the present contradicts it."""
-        return self.fast if self.drifted else self.slow
+        """The evidence to believe: the slow, unless what came last contradicts it. An arm that is
+        not used any more because of it is less and less known, and so tried again."""
+        if self.drifted:
+            return self.fast.scaled(self.fast_left)
+        return self.slow.scaled(self.slow_left)
 
 
-def metrics_at(evidence: Evidence, at_ms: int) -> dict[str, dict[str, MetricEvidence]]:
-    """{arm: {metric: evidence}} read at `at_ms` from the rows of one (router, request type)."""
-    rows: dict[tuple[str, str, Pace, int], dict[int, Sums]] = {}
+def metrics_at(
+    evidence: Evidence, as_of_ms: int, seen_ms: Mapping[str, int]
+) -> dict[str, dict[str, MetricEvidence]]:
+    """{arm: {metric: evidence}} from the rows of one (router, request type), as of `as_of_ms`.
+
+    Each is read at its `reading_ms`, and no row is from a later era.
+    """
+    rows: dict[tuple[str, str], dict[tuple[Pace, int], dict[int, Sums]]] = {}
     for key, sums in evidence.items():
-        rows.setdefault(key[:4], {})[key.era] = sums
-    read: dict[str, dict[str, dict[Pace, Effective]]] = {}
-    for (arm, metric, pace, half_life_ms), by_era in rows.items():
-        paces = read.setdefault(arm, {}).setdefault(metric, {})
-        paces[pace] = read_at(by_era, half_life_ms, at_ms)
-    return {
-        arm: {
-            metric: MetricEvidence(paces.get("slow", NOTHING), paces.get("fast", NOTHING))
-            for metric, paces in metrics.items()
-        }
-        for arm, metrics in read.items()
-    }
+        paces = rows.setdefault((key.arm, key.metric), {})
+        paces.setdefault((key.pace, key.half_life_ms), {})[key.era] = sums
+    read: dict[str, dict[str, MetricEvidence]] = {}
+    for (arm, metric), paces in rows.items():
+        at_ms = reading_ms(arm, metric, as_of_ms, seen_ms)
+        found: dict[Pace, Effective] = {}
+        half_lives: dict[Pace, int] = {}
+        for (pace, half_life_ms), by_era in paces.items():
+            found[pace] = read_at(by_era, half_life_ms, at_ms)
+            half_lives[pace] = half_life_ms
+        idle_ms = as_of_ms - at_ms
+        slow_left = remaining(idle_ms, half_lives.get("slow", 0))
+        fast_now = remaining(idle_ms, half_lives.get("fast", 0))
+        fast = found.get("fast", NOTHING)
+        read.setdefault(arm, {})[metric] = MetricEvidence(
+            slow=found.get("slow", NOTHING),
+            fast=fast,
+            slow_left=slow_left,
+            fast_left=slow_left if half_lives.get("slow") else fast_now,
+            recent=fast.n * fast_now,
+        )
+    return read
 
 
 def beta_posterior(

@@ -6,7 +6,8 @@ Unknown fields are refused: a misspelt weight must not be silently ignored.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Literal, Self
+from functools import cached_property
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,12 +20,24 @@ from pydantic import (
 )
 
 from schemas.errors import InvalidConfig
+from schemas.events import Mode
 from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, REWARDABLE, SIGNALS
 from schemas.posterior import BetaPrior
 from schemas.request_types import REQUEST_TYPES
 
 MAX_ARMS: Final = 64
 MAX_DECLARED_METRICS: Final = MAX_CODE - FIRST_DECLARED_CODE + 1
+# What each signal is worth, beside 1 for a score: fitted by `routefold calibrate` to 4,427 labelled
+# conversations (docs/signals.md has the table). Those that foretold nothing are not counted.
+SIGNAL_REWARDS: Final = {
+    "satisfaction": 1.2,
+    "misalignment": 0.4,
+    "failure": 0.1,
+    "loop": 1.1,
+    "retry": 0.4,
+    "no_progress": 0.4,
+    "exhaustion": 0.1,
+}
 # Share of input tokens in a blended price: chat reads about three tokens for each it writes.
 INPUT_SHARE: Final = 0.75
 
@@ -92,6 +105,18 @@ class Arm(_Strict):
         default=(), description="Request types this arm is expected to be good at"
     )
     price: Price | None = Field(default=None, description="Left out: unknown, never free")
+    deployments: tuple[ArmName, ...] = Field(
+        default=(),
+        description="Places that serve this model, each picked by its own name. They share what is"
+        " learned of its quality; speed and health are each one's own",
+    )
+
+
+class Deployment(NamedTuple):
+    """What can be picked: a deployment of an arm, or an arm without any, which is its own one."""
+
+    name: str
+    arm: int  # index into the configuration's arms
 
 
 class Weights(_Strict):
@@ -99,10 +124,11 @@ class Weights(_Strict):
 
     quality: Weight = 0.7
     cost: Weight = 0.3
+    latency: Weight = 0.0
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
-        total = self.quality + self.cost
+        total = self.quality + self.cost + self.latency
         if not math.isclose(total, 1.0, abs_tol=1e-3):
             raise ValueError(f"weights must sum to 1, got {total:g}")
         return self
@@ -122,11 +148,12 @@ class HalfLives(_Strict):
 
 
 class HalfLivesByClass(_Strict):
-    """Half-lives of quality (scores, success, cost, tokens) and of latency. Pinned at first use:
-    evidence already folded keeps the half-life it was folded with until a rebuild."""
+    """Half-lives of quality (scores, signals, success, cost, tokens) and of latency and health.
+    Pinned at first use: evidence already folded keeps the half-life it was folded with until a
+    rebuild."""
 
     quality: HalfLives = HalfLives(slow=None, fast=1800.0)
-    latency: HalfLives = HalfLives(slow=300.0, fast=5.0)
+    latency: HalfLives = HalfLives(slow=300.0, fast=3.0)
 
 
 class Prior(_Strict):
@@ -151,6 +178,33 @@ class Prior(_Strict):
         return BetaPrior(mean * self.mass, (1.0 - mean) * self.mass)
 
 
+class SpeedPolicy(_Strict):
+    """How time counts, between arms (with `weights.latency`) and between deployments (always)."""
+
+    metric: Literal["latency_ms", "ttft_ms"] = "latency_ms"
+    span: float = Field(
+        default=16.0, gt=1, le=1e6, description="An arm that many times faster gains 1 in speed"
+    )
+    buffer: float = Field(
+        default=0.1, ge=0, le=10, description="Arms slower by this share count as equal"
+    )
+    proven_after: float = Field(
+        default=5.0, ge=0, le=1000, description="Recent calls before an arm's speed is known"
+    )
+    max_unproven: Weight = Field(
+        default=0.1, description="Largest share of one of unknown speed, if more than an equal one"
+    )
+
+
+class HealthPolicy(_Strict):
+    """When an arm counts as failing now, and what it then still gets."""
+
+    failing_below: Weight = Field(
+        default=0.5, description="Failing: recent success surely (95 %) below this; 0: never"
+    )
+    probe: Weight = Field(default=0.01, description="Share of a failing arm, to see it recover")
+
+
 class RouterConfig(_Strict):
     """Everything a router is told; what it learns is never in here."""
 
@@ -161,9 +215,16 @@ class RouterConfig(_Strict):
     ] = REQUEST_TYPES
     weights: Weights = Weights()
     rewards: dict[MetricName, Reward] = Field(
-        default_factory=lambda: {"quality": 1.0, "error": 1.0},
+        default_factory=lambda: {"quality": 1.0, **SIGNAL_REWARDS},
         description="Metrics that outcomes may score, and signals that count, with their share in"
         " the reward; 0: only kept",
+    )
+    speed: SpeedPolicy = SpeedPolicy()
+    health: HealthPolicy = HealthPolicy()
+    mode: Mode = Field(
+        default="live",
+        description="observe: picks are logged, and the gateway's own choice serves; bypass: the"
+        " gateway's own choice serves, and nothing is picked",
     )
     half_lives_s: HalfLivesByClass = HalfLivesByClass()
     prior: Prior = Prior()
@@ -175,6 +236,10 @@ class RouterConfig(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _no_repeats("arms", [arm.name for arm in self.arms])
+        names = [arm.name for arm in self.arms if arm.deployments]
+        _no_repeats("arms", [*self.arm_names, *names])
+        if len(self.arm_names) > MAX_ARMS:
+            raise ValueError(f"arms: {len(self.arm_names)} deployments, at most {MAX_ARMS}")
         _no_repeats("request_types", list(self.request_types))
         for index, arm in enumerate(self.arms):
             for strength in arm.strengths:
@@ -191,9 +256,9 @@ class RouterConfig(_Strict):
             raise ValueError(f"rewards: at most {MAX_DECLARED_METRICS} metrics of your own")
         if len({arm.price.per_request for arm in self.arms if arm.price is not None}) > 1:
             raise ValueError("arms: price all of them per request, or all of them per token")
-        if self.min_probability * len(self.arms) > 1:
+        if self.min_probability * len(self.arm_names) > 1:
             raise ValueError(
-                f"min_probability: {self.min_probability:g} x {len(self.arms)} arms is above 1"
+                f"min_probability: {self.min_probability:g} x {len(self.arm_names)} arms is above 1"
             )
         return self
 
@@ -207,9 +272,19 @@ class RouterConfig(_Strict):
         """The signals that count for this router: those that `rewards` names, at any weight."""
         return tuple(metric for metric in self.rewards if metric in SIGNALS)
 
-    @property
+    @cached_property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """What can be picked, in the order of the arms."""
+        return tuple(
+            Deployment(name, index)
+            for index, arm in enumerate(self.arms)
+            for name in arm.deployments or (arm.name,)
+        )
+
+    @cached_property
     def arm_names(self) -> tuple[str, ...]:
-        return tuple(arm.name for arm in self.arms)
+        """Names of what can be picked: those that events, evidence and answers hold."""
+        return tuple(deployment.name for deployment in self.deployments)
 
 
 def _no_repeats(field: str, names: list[str]) -> None:

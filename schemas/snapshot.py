@@ -19,7 +19,8 @@ _LIMB_MASK: Final = (1 << _LIMB_BITS) - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """See schemas/avro/snapshot.v1.avsc for units. `evidence` holds the rows still visible."""
+    """See schemas/avro/snapshot.v1.avsc for units. `evidence` holds the rows still visible,
+    `seen_ms` the latest turn time of each arm."""
 
     router: str
     request_type: str
@@ -30,6 +31,7 @@ class Snapshot:
     folded: int
     duplicates: int
     late: int
+    seen_ms: Mapping[str, int]
     evidence: Evidence
 
     @property
@@ -42,12 +44,12 @@ class Snapshot:
         return self.epoch, self.source_offset
 
 
-def pack_evidence(evidence: Evidence) -> dict[str, Any]:
-    """The Avro fields `arms` and `evidence`: one record a series, the arms side by side.
+def pack_evidence(evidence: Evidence, seen_ms: Mapping[str, int]) -> dict[str, Any]:
+    """The Avro fields `arms`, `seen_ms` and `evidence`: one record a series, arms side by side.
 
     A record a row cost 8 µs to encode and 10 µs to decode; this form a fifth of it.
     """
-    index: dict[str, int] = {}
+    index = {arm: place for place, arm in enumerate(seen_ms)}
     series: dict[tuple[str, str, int, int], tuple[list[int], list[int]]] = {}
     for (arm, metric, pace, half_life_ms, era), sums in evidence.items():
         arms, limbs = series.setdefault((metric, pace, half_life_ms, era), ([], []))
@@ -65,7 +67,8 @@ def pack_evidence(evidence: Evidence) -> dict[str, Any]:
         }
         for (metric, pace, half_life_ms, era), (arms, limbs) in series.items()
     ]
-    return {"arms": list(index), "evidence": records}
+    seen = [seen_ms.get(arm, 0) for arm in index]
+    return {"arms": list(index), "seen_ms": seen, "evidence": records}
 
 
 def unpack_evidence(

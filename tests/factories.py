@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,15 @@ def uuid7(time_ms: int, rng: random.Random) -> bytes:
     return bytes(raw)
 
 
-def config(router: str = "r", arms: Iterable[str] = ("a", "b"), **fields: Any) -> RouterConfig:
-    return RouterConfig.model_validate(
-        {"router": router, "arms": [{"name": arm} for arm in arms], **fields}
-    )
+def config(
+    router: str = "r",
+    arms: Iterable[str] = ("a", "b"),
+    deployments: Mapping[str, Sequence[str]] | None = None,
+    **fields: Any,
+) -> RouterConfig:
+    places = deployments or {}
+    listed = [{"name": arm, "deployments": places.get(arm, ())} for arm in arms]
+    return RouterConfig.model_validate({"router": router, "arms": listed, **fields})
 
 
 def configured(cfg: RouterConfig, version: int = 1, at_ms: int = T0) -> RouterConfigured:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -38,7 +38,9 @@ def observations(event: Turn | Outcome) -> Iterator[tuple[str, float]]:
         yield "picked", event.probability
         return
     if event.status in ("ok", "error", "timeout"):
-        yield "success", 1.0 if event.status == "ok" else 0.0
+        ended_well = 1.0 if event.status == "ok" else 0.0
+        yield "success", ended_well
+        yield "health" if event.arm_served is None else "fallback_health", ended_well
     if event.status in ("error", "timeout"):
         yield "error", 0.0
     if event.status == "cancelled":
@@ -48,7 +50,22 @@ def observations(event: Turn | Outcome) -> Iterator[tuple[str, float]]:
         timed = metric in ("latency_ms", "ttft_ms")
         if value is not None and not (timed and event.status not in ("ok", "none")):
             yield metric, float(value)
+    if event.status == "ok" and event.tokens_out and event.latency_ms:
+        whole, first = event.latency_ms, event.ttft_ms
+        took_ms = whole - first if first is not None and first < whole else whole
+        yield "tokens_per_s", min(event.tokens_out * 1000 / took_ms, 1e6)
     yield from event.scores.items()
+
+
+@dataclass(eq=False)
+class _Report:
+    """One metric of a turn, as an outcome or a later message has reported it."""
+
+    outcome_id: bytes | None
+    event: Turn | Outcome
+    metric: str
+    value: float
+    counts: bool
 
 
 class Oracle:
@@ -60,8 +77,11 @@ class Oracle:
         self._counted: set[tuple[bytes, str]] = set()
         self._stream_time_ms = 0
         self._configs: dict[str, RouterConfig] = {}
+        self._reports: dict[bytes, list[_Report]] = defaultdict(list)  # by turn, in order
+        self._place: int | None = None
+        self._voided: set[tuple[bytes, bytes | None]] = set()  # (turn id, outcome id)
         self._last: dict[tuple[str, str], Turn] = {}  # each session's last turn
-        self._served: dict[bytes, str] = {}
+        self._served: dict[bytes, dict[bytes, str]] = defaultdict(dict)  # arms by outcome, of turns
         self._exchanges: dict[tuple[str, str], int] = defaultdict(int)
         self._thanked: set[tuple[str, str]] = set()
 
@@ -80,18 +100,60 @@ class Oracle:
         if at_ms < self._stream_time_ms - config.attribution_window_s * 1000:
             self.late += 1
             return
-        new = False
+        freed = self._void(event, config) if isinstance(event, Outcome) else []
+        changed = self._report(event, config)
+        self.folded += changed or bool(freed)
+        self.duplicates += not (changed or freed)
+        for metric in freed:
+            self._let_in(event.turn_id, metric, config)
+        self._follow_session(event, config)
+
+    def _void(self, event: Outcome, config: RouterConfig) -> list[str]:
+        """Take back what the voided outcome has added; the metrics that are free again."""
+        if event.voids is None:
+            return []
+        self._voided.add((event.turn_id, event.voids))
+        self._served[event.turn_id].pop(event.voids, None)
+        reports = self._reports[event.turn_id]
+        taken = [each for each in reports if each.outcome_id == event.voids]
+        for each in taken:
+            if each.counts:
+                self._counted.remove((event.turn_id, each.metric))
+                self._observe(each.event, config, each.metric, each.value, sign=-1)
+        if taken:  # what is reported in its place stands in its place
+            self._place = reports.index(taken[0])
+        self._reports[event.turn_id] = [each for each in reports if each not in taken]
+        return [each.metric for each in taken if each.counts]
+
+    def _report(self, event: Turn | Outcome, config: RouterConfig) -> bool:
+        """Count what is not counted yet, and remember the rest; True if anything counts."""
+        place, self._place = self._place, None
         said = event.signals if isinstance(event, Outcome) else ()
         signals = [(s, float(s == "satisfaction")) for s in said if s in config.rewards]
+        own = event.outcome_id if isinstance(event, Outcome) else None
+        if (event.turn_id, own) in self._voided:
+            return False
+        reports = self._reports[event.turn_id]
+        before = [each.metric for each in reports if own and each.outcome_id == own]
+        new = []
         for metric, value in [*observations(event), *signals]:
-            if (event.turn_id, metric) in self._counted:
-                continue
-            self._counted.add((event.turn_id, metric))
-            new = True
-            self._observe(event, config, metric, value, at_ms)
-        self.folded += new
-        self.duplicates += not new
-        self._follow_session(event, config)
+            counts = (event.turn_id, metric) not in self._counted
+            if metric not in before and (counts or (own and not before)):
+                new.append(_Report(own, event, metric, value, counts))
+            if metric not in before and counts:
+                self._counted.add((event.turn_id, metric))
+                self._observe(event, config, metric, value)
+        at = len(reports) if place is None else place
+        self._reports[event.turn_id] = [*reports[:at], *new, *reports[at:]]
+        return any(each.counts for each in new)
+
+    def _let_in(self, turn_id: bytes, metric: str, config: RouterConfig) -> None:
+        """The first that waited for a metric to be free again counts now."""
+        for each in self._reports[turn_id]:
+            if each.metric == metric and (turn_id, metric) not in self._counted:
+                each.counts = True
+                self._counted.add((turn_id, metric))
+                self._observe(each.event, config, metric, each.value)
 
     def _follow_session(self, event: Turn | Outcome, config: RouterConfig) -> None:
         if event.session_id is None:
@@ -99,8 +161,8 @@ class Oracle:
         session = (event.router, event.session_id)
         last = self._last.get(session)
         if isinstance(event, Outcome):
-            if event.arm_served is not None and last and last.turn_id == event.turn_id:
-                self._served[event.turn_id] = event.arm_served
+            if last is not None and last.turn_id == event.turn_id:
+                self._serve(event, last)
             return
         if last is not None and last.turn_id >= event.turn_id:
             return
@@ -112,6 +174,12 @@ class Oracle:
         self._last[session] = event
         self._exchanges[session] += 1
 
+    def _serve(self, event: Outcome, last: Turn) -> None:
+        if event.arm_served in (None, _arm(last)):
+            return
+        if (event.turn_id, event.outcome_id) not in self._voided and event.arm_served:
+            self._served[event.turn_id].setdefault(event.outcome_id, event.arm_served)
+
     def _credit(
         self, session: tuple[str, str], last: Turn, signal: str, config: RouterConfig
     ) -> None:
@@ -122,22 +190,36 @@ class Oracle:
             self._thanked.add(session)
         if at_ms < self._stream_time_ms - config.attribution_window_s * 1000:
             return
-        if (last.turn_id, signal) in self._counted:
-            return
-        self._counted.add((last.turn_id, signal))
-        arm = self._served.get(last.turn_id, last.arm)
-        credited = replace(last, arm=arm)
-        self._observe(credited, config, signal, 1.0 if signal == "satisfaction" else 0.0, at_ms)
+        arm = [_arm(last), *self._served[last.turn_id].values()][-1]
+        credited = replace(last, arm=arm, arm_served=None)
+        value = 1.0 if signal == "satisfaction" else 0.0
+        counts = (last.turn_id, signal) not in self._counted
+        self._reports[last.turn_id].append(_Report(None, credited, signal, value, counts))
+        if counts:
+            self._counted.add((last.turn_id, signal))
+            self._observe(credited, config, signal, value)
 
     def _observe(
-        self, event: Turn | Outcome, config: RouterConfig, metric: str, value: float, at_ms: int
+        self,
+        event: Turn | Outcome,
+        config: RouterConfig,
+        metric: str,
+        value: float,
+        sign: int = 1,
     ) -> None:
-        arm = (event.arm_served if isinstance(event, Outcome) else None) or event.arm
-        timed = metric in ("latency_ms", "ttft_ms")
+        at_ms = int.from_bytes(event.turn_id[:6], "big")
+        short = ("latency_ms", "ttft_ms", "tokens_per_s", "health", "fallback_health")
         classes = config.half_lives_s
-        half_lives = classes.latency if timed else classes.quality
+        half_lives = classes.latency if metric in short else classes.quality
         x = int(to_fixed(kind_of(metric), np.array([value]))[0])
-        slow_only = metric in ("picked", "cancelled", "tokens_in", "tokens_out", "cost_usd")
+        slow_only = metric in (
+            "picked",
+            "cancelled",
+            "tokens_in",
+            "tokens_out",
+            "cost_usd",
+            "tokens_per_s",
+        )
         for pace, half_life_s in (("slow", half_lives.slow), ("fast", half_lives.fast)):
             if pace == "fast" and (half_life_s is None or slow_only):
                 continue
@@ -146,10 +228,14 @@ class Oracle:
                 tick = at_ms * 1024 // round(half_life_s * 1000)
                 era, within = divmod(tick, 16 * 1024)
                 weight = pow2(within % 1024) * 2 ** (within // 1024)
-            row = self.rows[(event.router, event.request_type, arm, metric, pace, era)]
-            row[0] += weight
-            row[1] += weight * x
-            row[2] += weight * x * x
+            row = self.rows[(event.router, event.request_type, _arm(event), metric, pace, era)]
+            for power in range(3):
+                row[power] += sign * weight * x**power
+
+
+def _arm(event: Turn | Outcome) -> str:
+    """The arm that the facts of an event are about."""
+    return event.arm_served or event.arm
 
 
 def decayed(weight_age_s: Fraction, half_life_s: Fraction) -> float:

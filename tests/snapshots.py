@@ -41,6 +41,7 @@ def snapshot(
         "folded": 1,
         "duplicates": 0,
         "late": 0,
+        "seen_ms": {},
     }
     return Snapshot(evidence=evidence or {}, source_offset=source_offset, **{**base, **fields})
 

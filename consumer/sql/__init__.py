@@ -1,4 +1,4 @@
-"""Named SQL statements. Each begins with a line `-- name: <name>` in `queries.sql`."""
+"""Named SQL statements, in the `.sql` files here. Each begins with a line `-- name: <name>`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import LiteralString
 
 @cache
 def _statements() -> dict[str, str]:
-    text = (resources.files("consumer.sql") / "queries.sql").read_text()
+    files = sorted(
+        (file for file in resources.files("consumer.sql").iterdir() if file.name.endswith(".sql")),
+        key=lambda file: file.name,
+    )
+    text = "\n".join(file.read_text() for file in files)
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
 
 
 def sql(name: str) -> LiteralString:
-    """The statement called `name`. Raises KeyError for a name that is not in the file."""
+    """The statement called `name`. Raises KeyError for a name that is in none of the files."""
     return _statements()[name]

@@ -8,7 +8,8 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_turns (
 
 -- name: create_staging_sets
 CREATE TEMP TABLE IF NOT EXISTS changed_turns (
-    partition integer NOT NULL, turn_id uuid NOT NULL, counted bigint NOT NULL
+    partition integer NOT NULL, turn_id uuid NOT NULL, counted bigint NOT NULL,
+    entries bytea NOT NULL
 ) ON COMMIT DELETE ROWS
 
 -- name: create_staging_sessions
@@ -19,7 +20,7 @@ CREATE TEMP TABLE IF NOT EXISTS incoming_sessions (
 -- name: create_staging_changed_sessions
 CREATE TEMP TABLE IF NOT EXISTS changed_sessions (
     partition integer, session uuid, turn_id uuid, router text, request_type text, arm text,
-    exchanges integer, satisfied boolean
+    exchanges integer, satisfied boolean, moves text
 ) ON COMMIT DELETE ROWS
 
 -- name: take_partition
@@ -59,20 +60,34 @@ COPY (
 ) TO STDOUT (FORMAT BINARY)
 
 -- name: copy_new_turns
-COPY turn_states (partition, turn_id, counted) FROM STDIN (FORMAT BINARY)
+COPY turn_states (partition, turn_id, counted, ledger) FROM STDIN (FORMAT BINARY)
 
 -- name: copy_changed_turns
-COPY changed_turns (partition, turn_id, counted) FROM STDIN (FORMAT BINARY)
+COPY changed_turns (partition, turn_id, counted, entries) FROM STDIN (FORMAT BINARY)
 
 -- name: update_turns
-UPDATE turn_states AS t SET counted = c.counted
+UPDATE turn_states AS t SET counted = c.counted, ledger = t.ledger || c.entries
 FROM changed_turns AS c WHERE t.partition = c.partition AND t.turn_id = c.turn_id
+
+-- name: read_ledgers
+SELECT i.place, t.ledger
+FROM unnest(%(place)s::int[], %(partition)s::int[], %(turn_id)s::uuid[])
+    AS i (place, partition, turn_id)
+JOIN turn_states AS t USING (partition, turn_id)
+
+-- name: save_ledgers
+INSERT INTO turn_states (partition, turn_id, counted, ledger)
+SELECT * FROM unnest(%(partition)s::int[], %(turn_id)s::uuid[], %(counted)s::bigint[],
+                     %(ledger)s::bytea[])
+ON CONFLICT (partition, turn_id)
+DO UPDATE SET counted = EXCLUDED.counted, ledger = EXCLUDED.ledger
 
 -- name: copy_incoming_sessions
 COPY incoming_sessions (partition, session) FROM STDIN (FORMAT BINARY)
 
 -- name: read_sessions
-SELECT s.partition, s.session, s.turn_id, s.router, s.request_type, s.arm, s.exchanges, s.satisfied
+SELECT s.partition, s.session, s.turn_id, s.router, s.request_type, s.arm, s.exchanges, s.satisfied,
+       s.moves
 FROM incoming_sessions AS i JOIN sessions AS s USING (partition, session)
 
 -- name: copy_changed_sessions
@@ -83,7 +98,8 @@ INSERT INTO sessions SELECT * FROM changed_sessions
 ON CONFLICT (partition, session)
 DO UPDATE SET turn_id = EXCLUDED.turn_id, router = EXCLUDED.router,
               request_type = EXCLUDED.request_type, arm = EXCLUDED.arm,
-              exchanges = EXCLUDED.exchanges, satisfied = EXCLUDED.satisfied
+              exchanges = EXCLUDED.exchanges, satisfied = EXCLUDED.satisfied,
+              moves = EXCLUDED.moves
 
 -- name: forget_sessions
 DELETE FROM sessions WHERE partition = %(partition)s AND turn_id < %(before)s
@@ -136,11 +152,16 @@ DO UPDATE SET version = EXCLUDED.version, config_text = EXCLUDED.config_text,
               declared_metrics = EXCLUDED.declared_metrics, signals = EXCLUDED.signals
 
 -- name: forget_eras
--- What ended eight eras (128 half-lives) before the latest turn is read by nobody.
+-- What ended eight eras (128 half-lives) before the arm's latest turn is read by nobody.
 DELETE FROM evidence AS e USING event_counts AS c
 WHERE e.partition = %(partition)s AND e.half_life_ms > 0
   AND c.partition = e.partition AND c.router = e.router AND c.request_type = e.request_type
-  AND e.era < evidence_era(c.as_of_ms, e.half_life_ms) - 8
+  AND e.era < evidence_era(
+      CASE WHEN e.metric = 'picked' THEN c.as_of_ms
+           ELSE coalesce((SELECT s.seen_ms FROM arm_seen AS s
+                          WHERE s.partition = e.partition AND s.router = e.router
+                            AND s.request_type = e.request_type AND s.arm = e.arm), c.as_of_ms)
+      END, e.half_life_ms) - 8
 
 -- name: load_routers
 SELECT partition, router, version, config_text, window_ms, arms, request_types, declared_metrics, signals,
@@ -148,15 +169,29 @@ SELECT partition, router, version, config_text, window_ms, arms, request_types, 
 FROM routers WHERE partition = ANY(%(partitions)s)
 
 -- name: load_counts
-SELECT partition, router, request_type, folded, duplicates, late, as_of_ms
-FROM event_counts WHERE partition = ANY(%(partitions)s)
+SELECT c.partition, c.router, c.request_type, c.folded, c.duplicates, c.late, c.as_of_ms,
+       coalesce(jsonb_object_agg(s.arm, s.seen_ms) FILTER (WHERE s.arm IS NOT NULL), '{}')
+FROM event_counts AS c LEFT JOIN arm_seen AS s USING (partition, router, request_type)
+WHERE c.partition = ANY(%(partitions)s)
+GROUP BY c.partition, c.router, c.request_type
+
+-- name: add_arm_seen
+INSERT INTO arm_seen AS s (partition, router, request_type, arm, seen_ms)
+SELECT *
+FROM unnest(%(partition)s::int[], %(router)s::text[], %(request_type)s::text[], %(arm)s::text[],
+            %(seen_ms)s::bigint[])
+ON CONFLICT (partition, router, request_type, arm)
+DO UPDATE SET seen_ms = greatest(s.seen_ms, EXCLUDED.seen_ms)
 
 -- name: load_evidence
 SELECT partition, router, request_type, arm, metric, pace, half_life_ms, era,
        n::text, s1::text, s2::text
-FROM evidence JOIN event_counts USING (partition, router, request_type)
+FROM evidence
+JOIN event_counts USING (partition, router, request_type)
+LEFT JOIN arm_seen USING (partition, router, request_type, arm)
 WHERE partition = ANY(%(partitions)s)
-  AND (half_life_ms = 0 OR era > (as_of_ms * 1024 / half_life_ms >> 14) - 2)
+  AND era > evidence_era(CASE WHEN metric = 'picked' THEN as_of_ms
+                              ELSE coalesce(seen_ms, as_of_ms) END, half_life_ms) - 2
 
 -- name: add_dead_letter
 INSERT INTO dead_letters

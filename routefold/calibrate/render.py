@@ -20,7 +20,7 @@ def rewards(found: Calibration) -> dict[str, float]:
 def to_yaml(found: Calibration) -> str:
     """Lines to put into a router's configuration, for `routefold apply`."""
     lines = [f"  {signal}: {weight:g}" for signal, weight in rewards(found).items()]
-    return "\n".join(["rewards:", "  quality: 1", "  error: 1", *lines])
+    return "\n".join(["rewards:", "  quality: 1", *lines])
 
 
 def table(found: Calibration) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,15 @@ from routefold.commands.options import JsonFlag, StateDirOption, UrlOption
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+# Measured, not scored, or in a column of its own.
+_SHOWN_APART: Final = frozenset(
+    {
+        *("picked", "cancelled", "success", "health", "fallback_health", "latency_ms", "ttft_ms"),
+        *("tokens_in", "tokens_out", "tokens_per_s", "cost_usd"),
+    }
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -71,26 +80,52 @@ def state_table(state: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("request type", no_wrap=True)
     table.add_column("arm", overflow="fold")
-    for name in ("share", "mean", "90 % interval", "observations"):
+    for name in ("share", "prior", "mean", "90 % interval", "observations", "time", "answers"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("drift", no_wrap=True)
+    for name in ("evidence", "drift", "age"):
+        table.add_column(name, overflow="fold")
     previous = None
     for cell in sorted(state["cells"], key=_by_type_and_share(state)):
         request_type = cell["request_type"]
         if previous not in (None, request_type):
             table.add_row()
         low, high = cell["interval_90"]
+        prior, speed, health = cell["prior"], cell["speed"], cell["health"]
         table.add_row(
             request_type if request_type != previous else "",
             cell["arm"],
             f"{cell['probability']:.1%}",
+            f"{prior['alpha'] / (prior['alpha'] + prior['beta']):.2f}",
             f"{cell['mean']:.3f}",
             f"{low:.3f} - {high:.3f}",
             f"{cell['observations']:,.1f}",
+            "" if speed is None else f"{speed['mean_ms']:,.0f} ms",
+            "failing" if health["failing"] else f"{health['answering']:.0%}",
+            _evidence(cell["metrics"]),
             ", ".join(name for name, metric in cell["metrics"].items() if metric.get("drifted")),
+            _age(cell["age_ms"]),
         )
         previous = request_type
     return table
+
+
+def _evidence(metrics: Mapping[str, Any]) -> str:
+    """What an arm's score rests on: each metric in 0..1 with its mean and number."""
+    return ", ".join(
+        f"{name} {metric['mean']:.2f} ({metric['n']:,.0f})"
+        for name, metric in metrics.items()
+        if name not in _SHOWN_APART and metric["mean"] is not None
+    )
+
+
+def _age(age_ms: int | None) -> str:
+    """How long ago the newest turn that counts was."""
+    if age_ms is None:
+        return ""
+    for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if age_ms >= size_ms:
+            return f"{age_ms / size_ms:.0f} {unit}"
+    return f"{age_ms} ms"
 
 
 def _by_type_and_share(state: Mapping[str, Any]) -> Any:

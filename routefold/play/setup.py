@@ -17,7 +17,7 @@ from schemas.router_config import Arm, Price, RouterConfig, Weights, describe
 
 EQUAL_TIER: Final = 2  # nothing is known beforehand: what is learned comes from the log alone
 WEIGHTS: Final = Weights(quality=0.7, cost=0.3)
-REWARDS: Final[Mapping[str, float]] = {QUALITY: 1.0, "error": 1.0}
+REWARDS: Final[Mapping[str, float]] = {QUALITY: 1.0}
 
 
 def config_from_log(log: Log, name: str) -> RouterConfig:

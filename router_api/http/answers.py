@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from router_api.http.bodies import MAX_BATCH
+from schemas.events import Mode
 from schemas.router_config import RouterConfig
 
 
@@ -31,9 +32,11 @@ class PickAnswer(_Answer):
 
     turn_id: UUID
     turn_token: str = Field(description="Send it back with every outcome of this turn")
-    arm: str
+    arm: str = Field(description="Call this one")
+    chosen: str = Field(description="The router's choice: another than `arm` in mode observe only")
+    mode: Mode
     request_type: str
-    probability: float = Field(gt=0, le=1, description="Exact chance with which the arm was chosen")
+    probability: float = Field(gt=0, le=1, description="Exact chance with which `chosen` came up")
     fallbacks: list[str] = Field(description="Arms to try if the first fails, best first")
     snapshot: SnapshotUsed
 
@@ -83,11 +86,27 @@ class MetricAnswer(_Answer):
     drifted: bool = Field(description="The recent past contradicts the long run, and rules")
 
 
+class SpeedAnswer(_Answer):
+    """What is believed of the time that a request takes."""
+
+    mean_ms: float = Field(ge=0, description="Geometric mean")
+    interval_90_ms: tuple[float, float]
+
+
+class HealthAnswer(_Answer):
+    """What recent calls say."""
+
+    calls: float = Field(ge=0, description="Effective number of recent calls that ended")
+    answering: float = Field(gt=0, le=1, description="Chance that the next call is answered")
+    failing: bool = Field(description="Left out but for its probe")
+
+
 class CellAnswer(_Answer):
     """What is believed of one arm for one request type."""
 
     request_type: str
     arm: str
+    deployment_of: str | None = Field(description="The arm whose quality this deployment shares")
     probability: float | None = Field(description="Chance to be picked without constraints")
     prior: BetaAnswer
     alpha: float = Field(gt=0)
@@ -95,6 +114,9 @@ class CellAnswer(_Answer):
     mean: float
     interval_90: tuple[float, float]
     observations: float = Field(ge=0)
+    speed: SpeedAnswer | None = Field(description="null: no call has been timed yet")
+    health: HealthAnswer
+    age_ms: int | None = Field(description="Since the newest turn of this type that counts")
     metrics: dict[str, MetricAnswer]
 
 

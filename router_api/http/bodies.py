@@ -23,7 +23,7 @@ from pydantic import (
 
 from router_api.picks import MAX_SESSION_ID_CHARS
 from router_api.tokens import MAX_TOKEN_CHARS
-from schemas.metrics import kind_of, max_value
+from schemas.metrics import SIGNALS, kind_of, max_value
 from schemas.router_config import MAX_ARMS, RouterConfig
 
 MAX_BATCH: Final = 1000
@@ -56,7 +56,9 @@ SessionId = Annotated[
         description="Opaque id of a conversation. Its turns stay with one arm, and in order.",
     ),
 ]
+OutcomeId = Annotated[UUID, Field(strict=False)]
 Score = Annotated[float, Field(ge=0.0, le=1.0)]
+Signal = Annotated[str, WithJsonSchema({"type": "string", "enum": list(SIGNALS)})]
 Time = Annotated[
     AwareDatetime,
     Field(strict=False),
@@ -99,6 +101,16 @@ class PickBody(_Body):
     exclude: list[Annotated[str, Field(max_length=200)]] = Field(
         default_factory=list, max_length=MAX_ARMS, description="Arms that must not be picked"
     )
+    serving: str | None = Field(
+        default=None,
+        max_length=200,
+        description="The gateway's own choice, which stands in the modes observe and bypass; left"
+        " out: the configuration's first arm that may be picked",
+    )
+    metadata: dict[str, Any] | None = Field(
+        default=None,
+        description="LiteLLM's: min_quality_tier in it is used where no other is given",
+    )
 
 
 class CompletionBody(_Body):
@@ -116,11 +128,16 @@ class CompletionBody(_Body):
 
 
 class OutcomeBody(_Body):
-    """Something learned about a turn: how its call went, scores, or both."""
+    """Something learned about a turn: how its call went, scores, signals, a retraction."""
 
     turn_token: Token
-    outcome_id: Annotated[UUID, Field(strict=False)] | None = Field(
+    outcome_id: OutcomeId | None = Field(
         default=None, description="Repeat it when you retry: an outcome counts once"
+    )
+    voids: OutcomeId | None = Field(
+        default=None,
+        description="outcome_id of an earlier outcome of this turn, which is taken back; what this"
+        " one says counts in its place",
     )
     arm_served: str | None = Field(
         default=None, max_length=200, description="The arm that answered, if a fallback did"
@@ -130,6 +147,12 @@ class OutcomeBody(_Body):
         default=None,
         description="Metrics of the router's configuration, from 0 (worst) to 1 (best)",
         examples=[{"quality": 0.8}],
+    )
+    signals: list[Signal] | None = Field(
+        default=None,
+        max_length=len(SIGNALS),
+        description="What you know of the user's reaction to this turn; names that the router's"
+        " rewards name",
     )
     occurred_at: Time | None = Field(default=None, description="Left out: now")
 

@@ -92,5 +92,7 @@ def _report(body: OutcomeBody) -> OutcomeReport:
         tokens_out=completion.tokens_out if completion else None,
         cost_usd=completion.cost_usd if completion else None,
         scores=body.scores or {},
+        signals=body.signals or (),
+        voids=body.voids,
         occurred_at_ms=to_ms(body.occurred_at) if body.occurred_at else None,
     )

@@ -23,8 +23,9 @@ from router_api.http.problems import (
 from router_api.http.routes import ROUTER_PARAMETER, documented, json_answer, raw_route, ref
 from router_api.service import PickRequest, RoutingService
 
-TIER_HEADER: Final = "x-min-quality-tier"
-_TIER_HEADER_BYTES: Final = TIER_HEADER.encode()
+# Ours, and LiteLLM's name for the same.
+TIER_HEADERS: Final = ("x-min-quality-tier", "x-litellm-min-quality-tier")
+_TIER_METADATA: Final = "min_quality_tier"
 _TRACEPARENT: Final = b"traceparent"
 # W3C Trace Context, version 00. Anything else is dropped, as that specification demands.
 _TRACE_CONTEXT: Final = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -44,13 +45,16 @@ def add_picks(app: FastAPI, service: RoutingService) -> None:
             body=ref(PickBody),
             parameters=[
                 ROUTER_PARAMETER,
-                {
-                    "name": TIER_HEADER,
-                    "in": "header",
-                    "required": False,
-                    "description": "Used where the body gives no min_quality_tier",
-                    "schema": {"type": "integer", "minimum": 1, "maximum": 3},
-                },
+                *(
+                    {
+                        "name": name,
+                        "in": "header",
+                        "required": False,
+                        "description": "Used where the body gives no min_quality_tier",
+                        "schema": {"type": "integer", "minimum": 1, "maximum": 3},
+                    }
+                    for name in TIER_HEADERS
+                ),
                 {
                     "name": "traceparent",
                     "in": "header",
@@ -79,7 +83,6 @@ def add_picks(app: FastAPI, service: RoutingService) -> None:
         The same session gets the same arm while beliefs do not change, on every replica.
         """
         body = validated(PICK, await json_body(request))
-        tier = body.min_quality_tier
         picked = service.pick(
             request.path_params["router"],
             PickRequest(
@@ -87,8 +90,9 @@ def add_picks(app: FastAPI, service: RoutingService) -> None:
                 messages=body.messages,
                 request_type=body.request_type,
                 previous_turn=body.previous_turn,
-                min_quality_tier=_tier_of_header(request) if tier is None else tier,
+                min_quality_tier=_min_quality_tier(body, request),
                 exclude=body.exclude,
+                serving=body.serving,
                 traceparent=_trace_context(request),
             ),
         )
@@ -97,6 +101,8 @@ def add_picks(app: FastAPI, service: RoutingService) -> None:
                 "turn_id": str(picked.turn_id),
                 "turn_token": picked.turn_token,
                 "arm": picked.arm,
+                "chosen": picked.chosen,
+                "mode": picked.mode,
                 "request_type": picked.request_type,
                 "probability": picked.probability,
                 "fallbacks": picked.fallbacks,
@@ -108,13 +114,24 @@ def add_picks(app: FastAPI, service: RoutingService) -> None:
         )
 
 
-def _tier_of_header(request: Request) -> int | None:
-    value = header(request, _TIER_HEADER_BYTES)
-    if value is None:
+def _min_quality_tier(body: PickBody, request: Request) -> int | None:
+    """Of the body, else of a header, else of LiteLLM's metadata key."""
+    if body.min_quality_tier is not None:
+        return body.min_quality_tier
+    for name in TIER_HEADERS:
+        value = header(request, name.encode())
+        if value is not None:
+            return _tier(value.strip(), name, "The header must be 1, 2 or 3.")
+    stated = (body.metadata or {}).get(_TIER_METADATA)
+    if stated is None:
         return None
-    if value.strip() not in ("1", "2", "3"):
-        raise invalid([Fault(TIER_HEADER, "The header must be 1, 2 or 3.")])
-    return int(value)
+    return _tier(str(stated), f"metadata.{_TIER_METADATA}", "It must be 1, 2 or 3.")
+
+
+def _tier(text: str, field: str, message: str) -> int:
+    if text not in ("1", "2", "3"):
+        raise invalid([Fault(field, message)])
+    return int(text)
 
 
 def _trace_context(request: Request) -> str | None:

@@ -20,16 +20,13 @@ negligible chance are not split at all: work goes where the choice is decided.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv, expit
 
 from router_api.routing.errors import QuadratureError
-
-FloatArray: TypeAlias = NDArray[np.float64]
-IntArray: TypeAlias = NDArray[np.intp]
+from router_api.routing.panels import FloatArray as FloatArray
+from router_api.routing.panels import IntArray, panel_integrals, products_of_others
 
 # Error allowed per panel, then the second attempt. A table has 30 to 60 panels; with 1e-6 the
 # worst of several thousand random tables is 3e-5 off, a third of what a caller may rely on.
@@ -49,12 +46,6 @@ _SHAPE_ADVICE = "use a prior and a maximum mass that keep every shape between 0.
 _QUARTERS = np.array([0.25, 0.5, 0.75])
 # Richardson: two half-width Simpson panels are 15 times closer to the truth than to one panel.
 _SIMPSON_GAIN = 15.0
-
-_LEGENDRE_NODES, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(4)
-_T = (_LEGENDRE_NODES + 1.0) / 2.0
-_T_WEIGHTS = _LEGENDRE_WEIGHTS / 2.0
-_BUMP = 4.0 * _T * (1.0 - _T)
-_BUMP_SLOPE = 4.0 * (1.0 - 2.0 * _T)
 
 
 def win_probabilities(
@@ -230,7 +221,7 @@ def _five_nodes(scores: _Scores, left: FloatArray, right: FloatArray) -> FloatAr
     """
     n, panels = left.shape
     width = right - left
-    leader = np.argmax(width * _products_of_others((left + right) / 2.0), axis=0)
+    leader = np.argmax(width * products_of_others((left + right) / 2.0), axis=0)
     column = np.arange(panels)
     p = left[leader, column, None] + width[leader, column, None] * _QUARTERS
     inner = scores.cdfs_at_quantiles(np.repeat(leader, len(_QUARTERS)), p.ravel())
@@ -242,26 +233,14 @@ def _five_nodes(scores: _Scores, left: FloatArray, right: FloatArray) -> FloatAr
 
 def _quadratic_panels(start: FloatArray, middle: FloatArray, end: FloatArray) -> FloatArray:
     """(n, ...): integral over each panel of the others' product against each arm's CDF."""
-    width = (end - start)[..., None]
-    bulge = (middle - (start + end) / 2.0)[..., None]
-    cdf = start[..., None] + width * _T + bulge * _BUMP
-    slope = width + bulge * _BUMP_SLOPE
-    integrals: FloatArray = (_products_of_others(cdf) * slope) @ _T_WEIGHTS
-    return integrals
+    cdf = start, middle, end
+    return panel_integrals(cdf, cdf)
 
 
 def _linear_panels(left: FloatArray, right: FloatArray) -> FloatArray:
     """(n,): the same, for panels too light to need their middle, added up."""
     total: FloatArray = _quadratic_panels(left, (left + right) / 2.0, right).sum(axis=1)
     return total
-
-
-def _products_of_others(cdf: FloatArray) -> FloatArray:
-    """prod_{j != i} F_j along the first axis: prefix times suffix, as a CDF may be 0."""
-    products = np.ones_like(cdf)
-    np.multiply.accumulate(cdf[:-1], axis=0, out=products[1:])
-    products[:-1] *= np.multiply.accumulate(cdf[:0:-1], axis=0)[::-1]
-    return products
 
 
 def _rise(left: FloatArray, right: FloatArray) -> FloatArray:

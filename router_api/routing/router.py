@@ -17,19 +17,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from router_api.errors import UnknownRequestType, listed, quoted
+from router_api.errors import UnknownArm, UnknownRequestType, listed, quoted
+from router_api.routing.beliefs import Beliefs, beliefs
+from router_api.routing.chances import choice_table
 from router_api.routing.policy import (
     all_arms,
-    choice_table,
     default_request_type,
     eligible_arms,
     mask_of,
-    posteriors,
+    members,
 )
-from router_api.routing.state import Reading, RouterState, TypeState
+from router_api.routing.state import NO_SHARE, Reading, RouterState, TypeState
 from router_api.routing.table import ChoiceTable, ranked_fallbacks, unit_hash
 from schemas.events import Turn
-from schemas.posterior import BetaPosterior
 from schemas.router_config import RouterConfig
 
 # A build takes 1 to 2 ms at 8 arms: ten a second for each of seven types are a tenth of a core, and
@@ -82,7 +82,7 @@ class TypeView:
     revision: int
     read_at_ms: int
     reading: Reading
-    posteriors: tuple[BetaPosterior, ...]
+    beliefs: Beliefs
     sets: OrderedDict[int, ChoiceSet] = field(default_factory=OrderedDict)
 
 
@@ -107,7 +107,9 @@ class Router:
         # Tables that had to fall back to the priors; above 0 says that the configuration's prior
         # or masses are beyond what the quadrature can do.
         self.unlearned_tables = 0
-        self._interval_ms = min_rebuild_interval_ms * max(1, len(config.arms) / _ARMS_PER_INTERVAL)
+        self._interval_ms = min_rebuild_interval_ms * max(
+            1, len(config.deployments) / _ARMS_PER_INTERVAL
+        )
         self._everyone = all_arms(config)
         self._salt = salt(config.router)
         self._views: dict[str, TypeView] = {}
@@ -138,6 +140,30 @@ class Router:
         view.sets.move_to_end(mask)
         return choices.at(unit_hash(key, self._salt))
 
+    def unchosen(self, request_type: str, arm: str) -> Choice:
+        """The choice where nothing is chosen (mode bypass): that arm, for certain. Looks at no
+        evidence. Raises UnknownRequestType."""
+        self._require_type(request_type)
+        others = tuple(name for name in self.config.arm_names if name != arm)
+        return Choice(arm, 1.0, (arm,), others, request_type, NO_SHARE, None)
+
+    def serving(
+        self, named: str | None, *, min_quality_tier: int | None, exclude: Sequence[str]
+    ) -> str:
+        """Who serves where the router does not decide: the one that the gateway named, else the
+        configuration's first that may be picked. Raises UnknownArm (field "serving" or
+        "exclude.N") or NoEligibleArm."""
+        names = self.config.arm_names
+        if named is None:
+            return names[members(eligible_arms(self.config, min_quality_tier, exclude))[0]]
+        if named not in names:
+            raise UnknownArm(
+                f"router {quoted(self.config.router)} has no arm {quoted(named)}; "
+                f"it has {listed(list(map(quoted, names)))}",
+                "serving",
+            )
+        return named
+
     def resolve(self, classified: str) -> str:
         """The request type to use for a classifier's answer: itself, or the default if unknown."""
         known = classified in self.config.request_types
@@ -162,21 +188,24 @@ class Router:
         return self._read(request_type, now_ms)
 
     def _read(self, request_type: str, now_ms: int) -> TypeView:
+        self._require_type(request_type)
+        state = self.state.of(request_type)
+        reading = state.read()
+        believed = beliefs(self.config, request_type, reading.metrics)
+        view = TypeView(request_type, state, state.revision, now_ms, reading, believed)
+        self._views[request_type] = view
+        return view
+
+    def _require_type(self, request_type: str) -> None:
         if request_type not in self.config.request_types:
             raise UnknownRequestType(
                 f"router {quoted(self.config.router)} has no request type {quoted(request_type)}; "
                 f"it has {listed(list(map(quoted, self.config.request_types)))}",
                 "request_type",
             )
-        state = self.state.of(request_type)
-        reading = state.read()
-        beliefs = posteriors(self.config, request_type, reading.metrics)
-        view = TypeView(request_type, state, state.revision, now_ms, reading, beliefs)
-        self._views[request_type] = view
-        return view
 
     def _build(self, view: TypeView, mask: int) -> ChoiceSet:
-        choices = choice_set(self.config, view.request_type, view.reading, view.posteriors, mask)
+        choices = choice_set(self.config, view.request_type, view.reading, view.beliefs, mask)
         self.unlearned_tables += not choices.learned
         if len(view.sets) >= _MAX_TABLES_PER_TYPE:
             view.sets.popitem(last=False)
@@ -188,11 +217,11 @@ def choice_set(
     config: RouterConfig,
     request_type: str,
     reading: Reading,
-    beliefs: Sequence[BetaPosterior],
+    believed: Beliefs,
     mask: int,
 ) -> ChoiceSet:
     """The choice among the arms of `mask`, worked out for each arm that may come of it."""
-    table, learned = choice_table(config, request_type, beliefs, mask)
+    table, learned = choice_table(config, request_type, believed, mask)
     choices = tuple(
         Choice(
             arm=arm,
@@ -225,9 +254,9 @@ def recompute(turn: Turn, config: RouterConfig, reading: Reading) -> Choice:
         raise UnknownRequestType(
             f"turn is of request type {turn.request_type!r}, which this configuration does not have"
         )
-    beliefs = posteriors(config, turn.request_type, reading.metrics)
+    believed = beliefs(config, turn.request_type, reading.metrics)
     mask = mask_of(config, turn.eligible)
-    choices = choice_set(config, turn.request_type, reading, beliefs, mask)
+    choices = choice_set(config, turn.request_type, reading, believed, mask)
     return choices.at(
         unit_hash(sticky_key(config, turn.session_id, turn.turn_id), salt(turn.router))
     )

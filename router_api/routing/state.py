@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 
 from schemas.events import Progress
-from schemas.evidence import Evidence, SeriesKey, Sums, digest, era, visible
+from schemas.evidence import Evidence, SeriesKey, Sums, digest, era, reading_ms, visible
 from schemas.metrics import Kind, kind_of, max_value, to_fixed
 from schemas.posterior import MetricEvidence, metrics_at
 from schemas.snapshot import Snapshot
@@ -76,6 +76,7 @@ class Share:
     position: tuple[int, int]
     as_of_ms: int
     counts: Counts
+    seen_ms: Mapping[str, int]
     evidence: Evidence
     refused_rows: int
     applied_at_ms: int
@@ -96,6 +97,7 @@ class Reading:
     version: str
     as_of_ms: int
     applied_at_ms: int | None
+    seen_ms: Mapping[str, int]
     evidence: Evidence
 
     @cached_property
@@ -106,7 +108,7 @@ class Reading:
     @cached_property
     def metrics(self) -> Mapping[str, Mapping[str, MetricEvidence]]:
         """{arm: {metric: evidence}} at the reading time."""
-        return metrics_at(self.evidence, self.as_of_ms)
+        return metrics_at(self.evidence, self.as_of_ms, self.seen_ms)
 
 
 class TypeState:
@@ -244,7 +246,7 @@ def _is_possible(snapshot: Snapshot) -> bool:
     )
 
 
-def _is_evidence(key: SeriesKey, sums: Sums, as_of_ms: int) -> bool:
+def _is_evidence(key: SeriesKey, sums: Sums, read_ms: int) -> bool:
     """True if Σw, Σwx and Σwx² can be those of observations of this metric, made until then."""
     if not all(isinstance(part, int) for part in sums):
         return False  # only in-process callers can do this; a float may be NaN
@@ -254,25 +256,30 @@ def _is_evidence(key: SeriesKey, sums: Sums, as_of_ms: int) -> bool:
         and 0 <= sums.s1 <= sums.n * top
         and 0 <= sums.s2 <= sums.s1 * top
         and key.half_life_ms >= 0
-        and key.era <= era(as_of_ms, key.half_life_ms)
+        and key.era <= era(read_ms, key.half_life_ms)
     )
 
 
 def _checked(snapshot: Snapshot, applied_at_ms: int) -> Share:
     rows: dict[SeriesKey, Sums] = {}
     refused = 0
+    as_of_ms = snapshot.as_of_ms
+    seen_ms = {arm: at for arm, at in snapshot.seen_ms.items() if 0 < at <= as_of_ms}
     for key, sums in snapshot.evidence.items():
-        if not _is_evidence(key, sums, snapshot.as_of_ms):
+        if not _is_evidence(key, sums, reading_ms(key.arm, key.metric, as_of_ms, seen_ms)):
             refused += 1
         elif sums.n:  # a row that sums to nothing, all retracted, equals an absent one
             rows[key] = sums
     counts = Counts(snapshot.folded, snapshot.duplicates, snapshot.late)
-    return Share(snapshot.position, snapshot.as_of_ms, counts, rows, refused, applied_at_ms)
+    return Share(snapshot.position, as_of_ms, counts, seen_ms, rows, refused, applied_at_ms)
 
 
 def _merge(shares: Mapping[int, Share], partitions: int) -> Reading:
     total: dict[SeriesKey, Sums] = {}
+    seen_ms: dict[str, int] = {}
     for share in shares.values():
+        for arm, at in share.seen_ms.items():
+            seen_ms[arm] = max(at, seen_ms.get(arm, 0))
         for key, sums in share.evidence.items():
             known = total.get(key)
             total[key] = sums if known is None else known.plus(sums)
@@ -285,5 +292,6 @@ def _merge(shares: Mapping[int, Share], partitions: int) -> Reading:
         ),
         as_of_ms=as_of_ms,
         applied_at_ms=max((share.applied_at_ms for share in shares.values()), default=None),
-        evidence={key: total[key] for key in visible(total, as_of_ms)},
+        seen_ms=seen_ms,
+        evidence={key: total[key] for key in visible(total, as_of_ms, seen_ms)},
     )

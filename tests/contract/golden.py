@@ -14,7 +14,7 @@ from schemas.codec import CURRENT, Event, encode
 from schemas.events import Outcome, Progress, RouterConfigured, Turn
 from schemas.evidence import SeriesKey, Sums
 from schemas.snapshot import Snapshot
-from tests.factories import T0, config, uuid7
+from tests.factories import T0, uuid7
 
 FILE = Path(__file__).with_name("golden.json")
 _RNG = random.Random(20)
@@ -28,11 +28,12 @@ EXAMPLES: dict[str, Event] = {
         router_version=3,
         request_type="writing",
         arm="provider/model-a",
+        arm_served="model-b",
         eligible=("provider/model-a", "model-b"),
         probability=0.8125,
         snapshot_version="1204.-.998",
         snapshot_age_ms=42,
-        mode="live",
+        mode="observe",
         previous_turn_id=OTHER_ID,
         reaction=("satisfaction",),
         occurred_at=T0,
@@ -62,7 +63,7 @@ EXAMPLES: dict[str, Event] = {
     "router_configured.v1": RouterConfigured(
         router="chat",
         version=3,
-        config=config("chat").model_dump_json(),
+        config='{"router":"chat","arms":[{"name":"provider/model-a"},{"name":"model-b","tier":3}]}',
         occurred_at=T0,
         source="routefold apply",
     ),
@@ -76,6 +77,7 @@ EXAMPLES: dict[str, Event] = {
         folded=1000,
         duplicates=3,
         late=1,
+        seen_ms={"provider/model-a": T0 - 5000, "model-b": T0},
         evidence={
             SeriesKey("model-b", "quality", "fast", 60_000, 99): Sums(2**70, 2**80, 2**90),
             SeriesKey("provider/model-a", "quality", "slow", 0, 0): Sums(65536, 1, 0),

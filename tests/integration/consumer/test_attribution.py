@@ -172,7 +172,8 @@ async def test_without_a_signal_that_counts_no_session_is_followed(
     writer: Writer, database: str
 ) -> None:
     turns = conversation(random.Random(9), (), ("failure",))
-    await writer.write({0: records([configured(config(arms=ARMS)), *turns])})
+    plain = configured(config(arms=ARMS, rewards={"quality": 1.0}))
+    await writer.write({0: records([plain, *turns])})
     assert credited(database) == {}
     assert table(database, "SELECT count(*) FROM sessions") == [(0,)]
     assert table(database, "SELECT sum(folded) FROM event_counts") == [(2,)]

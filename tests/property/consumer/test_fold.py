@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consumer.facts import SessionKey
-from consumer.fold import ShareKey, TurnSets, fold, turns_of
-from consumer.records import Batch
-from consumer.routers import Routers
-from consumer.sessions import SessionState, attribute
-from consumer.writer import believe, split
 from schemas.events import Outcome, RouterConfigured, Turn
-from schemas.evidence import SeriesKey, Sums
-from tests.factories import T0, config, configured, outcome, records, turn, uuid7
-from tests.oracle import Oracle, Row
+from tests.factories import T0, config, configured, outcome, turn, uuid7
+from tests.in_memory import InMemory
+from tests.oracle import Oracle
 
 HALF_LIVES = st.sampled_from(
     [
@@ -35,55 +28,10 @@ REACTIONS = st.lists(
 ).map(tuple)
 
 
+ADDRESS = ("outcome_id", "turn_id", "session_id", "arm", "occurred_at")
+RETRACTION = outcome(bytes(16), bytes(16), scores={})
 SCORES = {"quality": 1.0, "other": 0.5}
 REWARDS = st.sampled_from([SCORES, {**SCORES, "satisfaction": 1.0, "failure": 0.0}])
-
-
-class InMemory:
-    """Drives the pure fold as the writer does, with dictionaries for Postgres."""
-
-    def __init__(self) -> None:
-        self.routers: Routers = {}
-        self.counted: dict[tuple[int, int], int] = {}
-        self.stream_time: dict[int, int] = {}
-        self.rows: dict[tuple[ShareKey, SeriesKey], Sums] = {}
-        self.sessions: dict[SessionKey, SessionState] = {}
-        self.folded = self.duplicates = self.late = self.dead = 0
-
-    def write(self, events: list[Any]) -> None:
-        for piece in split({0: records(events)}):
-            self._write_batch(Batch.of(piece))
-
-    def _write_batch(self, batch: Batch) -> None:
-        self.routers, facts = believe(batch, self.routers)
-        self.dead += len(facts.dead)
-        facts, changed = attribute(facts, self.routers, self.sessions, self.stream_time)
-        self.sessions |= changed
-        turns = turns_of(facts.events)
-        ids = _ids(turns)
-        before = np.array([self.counted.get(i, 0) for i in ids], dtype=np.int64)
-        result = fold(facts, turns, before, self.stream_time)
-        self.counted |= dict(zip(ids, result.counted.tolist(), strict=True))
-        self.stream_time = dict(result.stream_time_ms)
-        for share, evidence in result.evidence.items():
-            for series, sums in evidence.items():
-                known = self.rows.get((share, series), Sums(0, 0, 0))
-                self.rows[share, series] = known.plus(sums)
-        for counts in result.counts.values():
-            self.folded += counts.folded
-            self.duplicates += counts.duplicates
-            self.late += counts.late
-
-
-def _ids(turns: TurnSets) -> list[tuple[int, int]]:
-    return list(zip(turns.hi.tolist(), turns.lo.tolist(), strict=True))
-
-
-def as_rows(rows: Mapping[tuple[ShareKey, SeriesKey], Sums]) -> dict[Row, list[int]]:
-    return {
-        (k.router, k.request_type, s.arm, s.metric, s.pace, s.era): list(sums)
-        for (k, s), sums in rows.items()
-    }
 
 
 @st.composite
@@ -102,7 +50,8 @@ def logs(draw: st.DrawFn) -> list[Turn | Outcome | RouterConfigured]:
         previous = draw(st.none() | st.sampled_from([e.turn_id for e in events] or [turn_id]))
         said = {"reaction": reaction, "previous_turn_id": previous}
         events.append(turn(turn_id, probability=probability, **said, **where))
-        events += draw(st.lists(_outcomes(turn_id, rng, where), max_size=3))
+        outcomes = draw(st.lists(_outcomes(turn_id, rng, where), max_size=4))
+        events += [draw(_perhaps_void(each, outcomes)) for each in outcomes]
     events += draw(st.lists(st.sampled_from(events), max_size=4))
     shuffled = draw(st.permutations(events))
     cfg = config(rewards=draw(REWARDS), half_lives_s=half_lives)
@@ -139,6 +88,19 @@ def _outcomes(
     return outcome(turn_id, uuid7(T0, rng), **fields, **where)
 
 
+@st.composite
+def _perhaps_void(draw: st.DrawFn, one: Outcome, of_turn: list[Outcome]) -> Outcome:
+    """The outcome as it is, as a correction of another of its turn, or as a mere retraction."""
+    others = [each.outcome_id for each in of_turn if each.outcome_id != one.outcome_id]
+    kind = draw(st.sampled_from(["report", "report", "correction", "retraction"]))
+    if kind == "report":
+        return one
+    voids = draw(st.sampled_from([*others, one.turn_id]))  # the last is no outcome's id
+    if kind == "correction":
+        return replace(one, voids=voids)
+    return replace(RETRACTION, **{name: getattr(one, name) for name in ADDRESS}, voids=voids)
+
+
 @settings(max_examples=80, deadline=None)
 @given(logs())
 def test_the_fold_equals_the_oracle(log: list[Any]) -> None:
@@ -146,7 +108,7 @@ def test_the_fold_equals_the_oracle(log: list[Any]) -> None:
     folded.write(log)
     oracle = Oracle().fold(log)
     assert folded.dead == 0
-    assert as_rows(folded.rows) == dict(oracle.rows)
+    assert folded.as_oracle_rows() == dict(oracle.rows)
     assert (folded.folded, folded.duplicates, folded.late) == (
         oracle.folded,
         oracle.duplicates,
@@ -165,7 +127,7 @@ def test_batching_changes_nothing(log: list[Any], data: st.DataObject) -> None:
         pieces.write(log[at : at + step])
         at += step
     assert pieces.rows == whole.rows
-    assert pieces.counted == whole.counted
+    assert pieces.turns == whole.turns
     assert pieces.stream_time == whole.stream_time
 
 
@@ -177,6 +139,28 @@ def test_a_replay_on_top_changes_nothing(log: list[Any]) -> None:
     twice.write(log + log[1:])
     assert twice.rows == once.rows
     assert twice.folded == once.folded
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs(), st.data())
+def test_what_is_void_might_as_well_never_have_come(log: list[Any], data: st.DataObject) -> None:
+    """Retractions, at any place in the log, of some of its outcomes."""
+    wide = configured(config(rewards=SCORES))
+    reports = [event for event in log[1:] if not getattr(event, "voids", None)]
+    outcomes = [event for event in reports if isinstance(event, Outcome)]
+    chosen = data.draw(st.lists(st.sampled_from(outcomes), max_size=3)) if outcomes else []
+    with_voids: list[Any] = list(reports)
+    for number, one in enumerate(chosen):
+        own = {**{name: getattr(one, name) for name in ADDRESS}, "outcome_id": bytes([number] * 16)}
+        retraction = replace(RETRACTION, **own, voids=one.outcome_id)
+        with_voids.insert(data.draw(st.integers(0, len(with_voids))), retraction)
+    void = {one.outcome_id for one in chosen}
+    left = [event for event in reports if getattr(event, "outcome_id", None) not in void]
+    voided, never = InMemory(), InMemory()
+    voided.write([wide, *with_voids])
+    never.write([wide, *left])
+    assert voided.dead == 0
+    assert voided.digests() == never.digests()
 
 
 @settings(max_examples=40, deadline=None)

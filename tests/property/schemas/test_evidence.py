@@ -96,9 +96,15 @@ def test_the_digest_depends_on_the_evidence_alone(
 def test_visible_keys_are_those_that_are_read(now: int) -> None:
     keys = [SeriesKey("a", "m", "slow", 1000, era(now, 1000) - age) for age in range(4)]
     keys.append(SeriesKey("a", "m", "slow", 0, 0))
-    seen = visible(keys, now)
+    seen = visible(keys, now, {})
     assert {k.era for k in seen if k.half_life_ms} == {era(now, 1000), era(now, 1000) - 1}
     assert any(k.half_life_ms == 0 for k in seen)
+
+
+def test_an_arm_is_read_at_its_own_latest_turn() -> None:
+    keys = [SeriesKey(arm, "m", "fast", 1000, era(T0, 1000)) for arm in "ab"]
+    much_later = T0 + 3_600_000
+    assert visible(keys, much_later, {"a": T0, "b": much_later}) == keys[:1]
 
 
 @given(st.dictionaries(KEYS, SUMS))
@@ -113,6 +119,7 @@ def test_evidence_of_any_size_survives_the_wire(evidence: dict[SeriesKey, Sums])
         folded=5,
         duplicates=1,
         late=0,
+        seen_ms={key.arm: T0 for key in evidence},
         evidence=evidence,
     )
     assert decode(encode(snapshot)) == snapshot

@@ -46,7 +46,7 @@ def test_a_fresh_router_has_the_logs_arms_types_and_mean_prices(log: Log) -> Non
     assert {arm.tier for arm in config.arms} == {2}
     assert config.request_types == ("sql", "general")
     assert (config.weights.quality, config.weights.cost) == (0.7, 0.3)
-    assert config.rewards == {"quality": 1.0, "error": 1.0}
+    assert config.rewards == {"quality": 1.0}
 
 
 def test_rows_without_a_type_may_get_any_built_in_one(write_log: WriteLog) -> None:

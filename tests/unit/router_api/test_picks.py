@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from producer.classifier import RequestClassifier
-from router_api.directory import Directory
 from router_api.errors import (
     BadToken,
     InvalidPick,
@@ -17,68 +14,14 @@ from router_api.errors import (
     UnknownRequestType,
     UnknownRouter,
 )
-from router_api.metrics import Metrics
-from router_api.picks import Picker, PickRequest
-from router_api.reactions import SignalDetector
 from router_api.routing.router import recompute
-from router_api.tokens import TurnAddress, TurnTokens
+from router_api.tokens import TurnAddress
 from schemas.codec import decode, encode
 from schemas.events import Outcome, Turn, is_uuid7, uuid7_time_ms
-from tests.factories import config, configured
-from tests.snapshots import AS_OF_MS, observed, snapshot
+from tests.replicas import NOW_MS, TOKENS, Messages, replica, thankful
+from tests.snapshots import observed, snapshot
 
-Messages = Sequence[Mapping[str, object]]
 MESSAGES = [{"role": "user", "content": "a poem, please"}]
-TOKENS = TurnTokens(["k" * 64])
-NOW_MS = AS_OF_MS + 5000
-
-
-class Replica:
-    """A picker over a directory, with all that it emits."""
-
-    def __init__(
-        self, classifier: RequestClassifier, detector: SignalDetector, **fields: Any
-    ) -> None:
-        self.directory = Directory()
-        self.directory.apply_config(configured(config(**fields), version=4))
-        self.emitted: list[tuple[Any, str | None]] = []
-        self.metrics = Metrics()
-        self._picker = Picker(
-            find_router=self.directory.get,
-            emit=lambda event, traceparent: self.emitted.append((event, traceparent)),
-            tokens=TOKENS,
-            classifier=classifier,
-            detector=detector,
-            metrics=self.metrics,
-            now_ms=lambda: NOW_MS,
-            source="api@test",
-        )
-
-    def pick(self, router: str = "r", **fields: Any) -> Any:
-        return self._picker.pick(router, PickRequest(**fields))
-
-    def count(self, name: str, **labels: str) -> float | None:
-        return self.metrics.registry.get_sample_value(name, labels)
-
-
-def always_writing(messages: Messages) -> str:
-    return "writing"
-
-
-def silent(messages: Messages) -> tuple[str, ...]:
-    return ()
-
-
-def thankful(messages: Messages) -> tuple[str, ...]:
-    return ("satisfaction", "failure")
-
-
-def replica(
-    classifier: RequestClassifier = always_writing,
-    detector: SignalDetector = silent,
-    **fields: Any,
-) -> Replica:
-    return Replica(classifier, detector, **fields)
 
 
 def test_turn_and_answer_agree() -> None:
@@ -308,6 +251,6 @@ def test_signals_that_do_not_count_are_not_looked_for() -> None:
     def forbidden(messages: Messages) -> tuple[str, ...]:
         raise AssertionError("no signal counts")
 
-    made = replica(detector=forbidden)
+    made = replica(detector=forbidden, rewards={"quality": 1.0})
     made.pick(session_id="s", messages=MESSAGES, request_type="general")
     assert made.count("routefold_detector_failures_total") == 0

@@ -21,8 +21,9 @@ from tests.factories import T0, config, uuid7
 TOKENS = TurnTokens(["k" * 64])
 ADDRESS = TurnAddress(uuid7(T0, random.Random(1)), "s-1", "r", "writing", "a")
 OWN_ID = uuid7(T0, random.Random(2))
+REWARDS = {"quality": 1.0, "kept_only": 0.0, "error": 1.0, "success": 0.5, "failure": 0.5}
 ROUTER = Router(
-    config(arms="ab", rewards={"quality": 1.0, "kept_only": 0.0, "error": 1.0, "success": 0.5}),
+    config(arms="ab", rewards=REWARDS),
     1,
     RouterState(),
 )
@@ -96,6 +97,8 @@ def test_what_is_left_out_is_filled_in() -> None:
         {"cost_usd": 0},
         {"tokens_out": 2**31 - 1},
         {"scores": {"quality": 0.0}},
+        {"signals": ["failure"]},
+        {"voids": UUID(int=1)},
         {"status": "ok", "status_code": 100},
         {"status": "ok", "occurred_at_ms": NOW_MS + MAX_AHEAD_MS},
         {"status": "ok", "occurred_at_ms": 0},
@@ -131,6 +134,10 @@ def test_extremes_are_accepted_and_encodable(fields: dict[str, Any]) -> None:
         ({"scores": {"charm": 0.5}}, ".scores.charm", "declares no metric 'charm'.*'quality'"),
         ({"scores": {"error": 0.5}}, ".scores.error", "declares no metric 'error'"),
         ({"scores": {"success": 0.5}}, ".scores.success", "declares no metric"),
+        ({"signals": ["anger"]}, ".signals.0", "'anger' is no signal; there are 'satisfaction'"),
+        ({"signals": ["failure", "loop"]}, ".signals.1", "not count the signal 'loop'.*'failure'"),
+        ({"signals": []}, "", "says nothing"),
+        ({"voids": UUID(int=5), "outcome_id": UUID(int=5)}, ".voids", "can't void itself"),
         (
             {"status": "ok", "occurred_at_ms": NOW_MS + MAX_AHEAD_MS + 1},
             ".occurred_at",
@@ -145,6 +152,13 @@ def test_what_the_fold_would_refuse_is_refused_at_once(
     with pytest.raises(InvalidReport, match=said) as caught:
         converted(**fields)
     assert caught.value.field == f"outcomes.3{field}"
+
+
+def test_signals_and_what_is_voided_are_in_the_event() -> None:
+    outcome = converted(signals=("failure", "failure"), voids=UUID(int=5), status_code=429)
+    assert outcome.signals == ("failure", "exhaustion")
+    assert outcome.voids == UUID(int=5).bytes
+    assert decode(encode(outcome)) == outcome
 
 
 def test_served_arm_must_be_one_of_the_router() -> None:

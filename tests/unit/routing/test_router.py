@@ -12,7 +12,7 @@ import pytest
 
 from router_api.errors import NoEligibleArm, UnknownArm, UnknownRequestType
 from router_api.routing import router as router_module
-from router_api.routing.policy import choice_table
+from router_api.routing.chances import choice_table
 from router_api.routing.router import Choice, Router, recompute, salt, sticky_key
 from router_api.routing.state import RouterState
 from schemas.evidence import SeriesKey, Sums
@@ -251,7 +251,7 @@ def test_view_shows_the_newest_evidence_at_once() -> None:
 
     assert view.reading.version == "2.-.-.-"
     assert choices.table.probabilities[1] > 0.99
-    assert view.posteriors[1].mean > view.posteriors[0].mean
+    assert view.beliefs.quality[1].mean > view.beliefs.quality[0].mean
 
 
 def test_any_number_of_subsets_is_kept_bounded_and_right() -> None:

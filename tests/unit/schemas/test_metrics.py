@@ -26,6 +26,7 @@ def fixed(kind: Kind, *values: float) -> list[int]:
 def test_the_steps_of_each_kind() -> None:
     assert fixed(Kind.SCORE, 0.0, 0.5, 1.0) == [0, 512, 1024]
     assert fixed(Kind.TIME, 0.0, 1.0, 2.0, 1024.0) == [0, 0, 64, 640]
+    assert fixed(Kind.RATE, 0.0, 0.001, 0.002, 1.024) == [0, 0, 64, 640]
     assert fixed(Kind.TOKENS, 0, 17) == [0, 17]
     assert fixed(Kind.MONEY, 0.0, 0.000001, 1.25) == [0, 1, 1_250_000]
 
@@ -37,6 +38,8 @@ def test_no_value_in_range_leaves_the_integers_or_loses_its_size(kind: Kind, sha
     assert 0 <= x <= MAX_FIXED
     if kind is Kind.TIME:
         assert from_fixed(kind, x) == pytest.approx(max(value, 1.0), rel=0.0055)
+    elif kind is Kind.RATE:
+        assert from_fixed(kind, x) == pytest.approx(max(value, 0.001), rel=0.0055)
     else:
         step = from_fixed(kind, 1)
         assert from_fixed(kind, x) == pytest.approx(value, abs=step / 2 * (1 + 1e-9))

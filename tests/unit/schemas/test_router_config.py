@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import InvalidConfig
-from schemas.router_config import MAX_DECLARED_METRICS, parse_config
+from schemas.router_config import MAX_DECLARED_METRICS, SIGNAL_REWARDS, parse_config
 
 GOOD: dict[str, Any] = {"router": "chat", "arms": [{"name": "a"}, {"name": "b"}]}
 
@@ -20,7 +20,7 @@ def parse(**fields: Any) -> Any:
 def test_defaults_are_those_of_the_documentation() -> None:
     config = parse()
     assert config.weights.quality == 0.7
-    assert config.rewards == {"quality": 1.0, "error": 1.0}
+    assert config.rewards == {"quality": 1.0, **SIGNAL_REWARDS}
     assert config.declared_metrics == ("quality",)
     assert config.stickiness == "session"
     assert parse_config(config.model_dump_json()) == config
@@ -39,6 +39,18 @@ PER_TOKEN = {"usd_per_1m_in": 1.0, "usd_per_1m_out": 4.0}
         ({"arms": []}, "arms: "),
         ({"arms": [{"name": "a"}, {"name": "a"}]}, "'a' is given twice"),
         ({"arms": [{"name": "a b"}]}, "arms.0.name"),
+        ({"arms": [{"name": "m", "deployments": ["eu", "eu"]}]}, "'eu' is given twice"),
+        ({"arms": [{"name": "m", "deployments": ["a"]}, {"name": "a"}]}, "'a' is given twice"),
+        ({"arms": [{"name": "m", "deployments": ["m"]}]}, "'m' is given twice"),
+        (
+            {"arms": [{"name": "m", "deployments": [f"d{i}" for i in range(65)]}]},
+            "65 deployments, at most 64",
+        ),
+        ({"speed": {"metric": "cost_usd"}}, "speed.metric"),
+        ({"speed": {"span": 1.0}}, "speed.span"),
+        ({"health": {"probe": 2.0}}, "health.probe"),
+        ({"mode": "shadow"}, "mode: "),
+        ({"weights": {"quality": 0.7, "cost": 0.3, "latency": 0.1}}, "must sum to 1, got 1.1"),
         ({"arms": [{"name": "a", "tier": 4}]}, "arms.0.tier"),
         ({"arms": [{"name": "a", "strengths": ["poetry"]}]}, "'poetry' is not one of"),
         ({"router": "a/b"}, "router: "),

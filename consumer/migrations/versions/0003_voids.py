@@ -1,0 +1,19 @@
+"""What each outcome has added, for retraction."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    text = (resources.files("consumer.migrations") / "0003_voids.sql").read_text()
+    op.get_bind().exec_driver_sql(text)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("rebuild from the topic instead: it is the source of truth")

@@ -1,0 +1,68 @@
+"""The pure fold, driven as the writer drives it, with dictionaries for Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consumer.facts import SessionKey
+from consumer.fold import ShareKey, complete, prepare, turns_of
+from consumer.records import Batch
+from consumer.routers import Routers
+from consumer.sessions import SessionState, attribute, turns_moved
+from consumer.turn_memory import TurnMemory
+from consumer.writer import believe, split
+from schemas.codec import Event
+from schemas.evidence import SeriesKey, Sums, digest
+from tests.factories import records
+from tests.oracle import Row
+
+
+class InMemory:
+    """One writer of partition 0."""
+
+    def __init__(self) -> None:
+        self.routers: Routers = {}
+        self.turns = TurnMemory()
+        self.stream_time: dict[int, int] = {}
+        self.rows: dict[tuple[ShareKey, SeriesKey], Sums] = {}
+        self.sessions: dict[SessionKey, SessionState] = {}
+        self.folded = self.duplicates = self.late = self.dead = 0
+
+    def write(self, events: Sequence[Event]) -> None:
+        for piece in split({0: records(events)}):
+            self._write_batch(Batch.of(piece))
+
+    def _write_batch(self, batch: Batch) -> None:
+        self.routers, facts = believe(batch, self.routers)
+        self.dead += len(facts.dead)
+        voided = self.turns.voided(turns_moved(facts))
+        facts, changed = attribute(facts, self.routers, self.sessions, self.stream_time, voided)
+        self.sessions |= changed
+        turns = turns_of(facts.events)
+        prepared = prepare(facts, turns, self.turns.counted(turns), self.stream_time)
+        result = complete(prepared, self.turns.ledgers(turns, prepared.to_settle))
+        self.turns.save(turns, result)
+        self.stream_time = dict(result.stream_time_ms)
+        for share, evidence in result.evidence.items():
+            for series, sums in evidence.items():
+                known = self.rows.get((share, series), Sums(0, 0, 0))
+                self.rows[share, series] = known.plus(sums)
+        for counts in result.counts.values():
+            self.folded += counts.folded
+            self.duplicates += counts.duplicates
+            self.late += counts.late
+
+    def digests(self) -> dict[ShareKey, bytes]:
+        """Of each share with any evidence left."""
+        shares: dict[ShareKey, dict[SeriesKey, Sums]] = {}
+        for (share, series), sums in self.rows.items():
+            shares.setdefault(share, {})[series] = sums
+        left = {share: rows for share, rows in shares.items() if any(map(any, rows.values()))}
+        return {share: digest(rows) for share, rows in left.items()}
+
+    def as_oracle_rows(self) -> dict[Row, list[int]]:
+        """The evidence in the form of `tests.oracle`."""
+        return {
+            (k.router, k.request_type, s.arm, s.metric, s.pace, s.era): list(sums)
+            for (k, s), sums in self.rows.items()
+        }
