@@ -18,10 +18,10 @@ from aiokafka.errors import KafkaError
 
 from consumer.fold import ShareKey
 from consumer.metrics import ConsumerMetrics
-from consumer.shares import Shares
 from consumer.store import Progress
 from schemas import events
 from schemas.codec import encode
+from schemas.snapshot import Snapshot, snapshot_key
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +37,8 @@ RETRY_S: Final = 1.0
 class Outbox:
     """Publishes the shares marked as changed, newest state only.
 
-    `shares` gives the writer's shares and `owned` its progress by partition, as they are now; a
-    share of a partition that is no longer owned is not sent. One outbox serves for the life of the
+    `snapshot` gives a share, and `owned` the writer's progress by partition, as they are now; a
+    share of a partition that is no longer owned is not sent, and None is a tombstone. One outbox serves for the life of the
     process: a writer that starts anew after an outage publishes through the same.
     """
 
@@ -46,13 +46,13 @@ class Outbox:
         self,
         producer: AIOKafkaProducer,
         topic: str,
-        shares: Callable[[], Shares],
+        snapshot: Callable[[ShareKey], Snapshot | None],
         owned: Callable[[], dict[int, Progress]],
         metrics: ConsumerMetrics,
     ) -> None:
         self._producer = producer
         self._topic = topic
-        self._shares = shares
+        self._snapshot = snapshot
         self._owned = owned
         self._metrics = metrics
         self._changed: set[ShareKey] = set()
@@ -96,13 +96,14 @@ class Outbox:
 
     def _messages(
         self, changed: Iterable[ShareKey], moved: Iterable[int]
-    ) -> list[tuple[bytes, bytes]]:
+    ) -> list[tuple[bytes, bytes | None]]:
         owned = self._owned()
-        messages: list[tuple[bytes, bytes]] = []
+        messages: list[tuple[bytes, bytes | None]] = []
         for key in sorted(changed):
-            if at := owned.get(key.partition):
-                snapshot = self._shares().snapshot(key, at.epoch, at.next_offset)
-                messages.append((snapshot.key, encode(snapshot)))
+            if key.partition in owned:
+                snapshot = self._snapshot(key)
+                name = snapshot_key(key.router, key.request_type, key.partition)
+                messages.append((name, None if snapshot is None else encode(snapshot)))
         for partition in sorted(moved):
             if at := owned.get(partition):
                 progress = events.Progress(

@@ -16,7 +16,7 @@ from typing import Self
 from schemas.errors import InvalidConfig
 from schemas.evidence import Pace
 from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, SHORT_LIVED, SLOW_ONLY
-from schemas.router_config import HalfLives, RouterConfig
+from schemas.router_config import HalfLives, RouterConfig, parse_config
 
 
 def _milliseconds(half_life_s: float | None) -> int:
@@ -116,6 +116,11 @@ class KnownRouter:
     def metrics(self) -> tuple[str, ...]:
         """Every metric this router can hold evidence of."""
         return (*BUILT_IN, *self.declared_metrics)
+
+    @cached_property
+    def configured(self) -> RouterConfig:
+        """The configuration in force."""
+        return parse_config(self.config_text)
 
     @cached_property
     def kept_paces(self) -> Sequence[tuple[int, Pace, int]]:

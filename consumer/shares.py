@@ -6,7 +6,7 @@ Holds the visible eras only, so its size is bounded by the number of cells.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from consumer.fold import Counts, Fold, ShareKey, add_evidence
@@ -55,9 +55,15 @@ class Shares:
     def keys(self, partition: int) -> set[ShareKey]:
         return {key for key in self._shares if key.partition == partition}
 
-    def snapshot(self, key: ShareKey, epoch: int, source_offset: int) -> Snapshot:
-        """The share as it is now. What has decayed to nothing, or was all taken back, is left out,
-        and forgotten."""
+    def of_routers(self, routers: Container[tuple[int, str]]) -> set[ShareKey]:
+        """The keys of the shares of some routers, each with its partition."""
+        return {key for key in self._shares if (key.partition, key.router) in routers}
+
+    def snapshot(
+        self, key: ShareKey, epoch: int, source_offset: int, arms: Container[str] | None = None
+    ) -> Snapshot:
+        """The share as it is now, of these arms only if some are given. What has decayed to
+        nothing, or was all taken back, is left out, and forgotten."""
         share = self._shares[key]
         as_of_ms = share.counts.as_of_ms
         seen_ms = dict(share.counts.seen_ms)
@@ -73,8 +79,10 @@ class Shares:
             folded=share.counts.folded,
             duplicates=share.counts.duplicates,
             late=share.counts.late,
-            seen_ms=seen_ms,
-            evidence=dict(share.evidence),
+            seen_ms={arm: at for arm, at in seen_ms.items() if arms is None or arm in arms},
+            evidence={
+                key: sums for key, sums in share.evidence.items() if arms is None or key.arm in arms
+            },
         )
 
     def evidence(self) -> Mapping[ShareKey, Mapping[SeriesKey, Sums]]:

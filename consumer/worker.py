@@ -25,12 +25,12 @@ from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
 from consumer.errors import ConsumerError, LogMismatch, Unreachable
-from consumer.fold import MAX_BATCH_EVENTS
+from consumer.fold import MAX_BATCH_EVENTS, ShareKey
 from consumer.metrics import ConsumerMetrics
 from consumer.outbox import Outbox
-from consumer.shares import Shares
 from consumer.store import Progress, Store
 from consumer.writer import Committed, Writer
+from schemas.snapshot import Snapshot
 from schemas.topics import Topics
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._metrics = metrics
         self._store: Store | None = None
         self._writer: Writer | None = None
-        self._outbox = Outbox(producer, topics.snapshots, self._shares, lambda: self.owned, metrics)
+        self._outbox = Outbox(producer, topics.snapshots, self._snapshot, lambda: self.owned, metrics)
         # A batch and a change of ownership must not overlap.
         self._busy = asyncio.Lock()
         # Records fetched while the ownership changed are dropped, and fetched again.
@@ -122,9 +122,9 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._store = await self._connect()
         self._writer = Writer(self._store)
 
-    def _shares(self) -> Shares:
+    def _snapshot(self, key: ShareKey) -> Snapshot | None:
         assert self._writer is not None
-        return self._writer.shares
+        return self._writer.snapshot(key)
 
     # Called by aiokafka, which waits for them before it goes on with the rebalance.
 

@@ -19,15 +19,17 @@ from consumer.fold import (
     prepare,
     turns_of,
 )
+from consumer.recent import RecentSessions, RecentTurns
 from consumer.records import Batch, DeadLetter, LogRecord
 from consumer.routers import Routers, configure
-from consumer.sessions import attribute, turns_moved
+from consumer.sessions import Sessions, attribute, turns_moved
 from consumer.shares import Shares
-from consumer.store import Progress, Store
+from consumer.store import Progress, Store, Transaction
 from schemas.codec import current
 from schemas.errors import InvalidConfig
 from schemas.events import RouterConfigured
 from schemas.router_config import parse_config
+from schemas.snapshot import Snapshot
 
 REASON_CONFIG: Final = "invalid_config"
 _CONFIG_PREFIX: Final = current(RouterConfigured).prefix
@@ -53,6 +55,8 @@ class Writer:
         self._store = store
         self._progress: dict[int, Progress] = {}
         self._routers: Routers = {}
+        self._turns = RecentTurns()
+        self._sessions = RecentSessions()
         self.shares = Shares()
 
     @property
@@ -66,6 +70,8 @@ class Writer:
         taken = await self._store.take(wanted)
         self.drop(wanted)
         self._routers |= await self._store.routers(wanted)
+        for partition, newest in (await self._store.newest_turns(wanted)).items():
+            self._turns.take(partition, newest)
         self.shares.load(await self._store.counts(wanted), await self._store.evidence(wanted))
         self._progress |= {progress.partition: progress for progress in taken}
         return taken
@@ -75,6 +81,8 @@ class Writer:
         gone = set(partitions)
         self._progress = {p: at for p, at in self._progress.items() if p not in gone}
         self._routers = {key: r for key, r in self._routers.items() if key[0] not in gone}
+        self._turns.drop(gone)
+        self._sessions.drop(gone)
         self.shares.drop(gone)
 
     async def write(self, records: Mapping[int, Sequence[LogRecord]]) -> list[Committed]:
@@ -93,6 +101,18 @@ class Writer:
             await asyncio.sleep(0)
         return committed
 
+    def snapshot(self, key: ShareKey) -> Snapshot | None:
+        """A share as routers need it: without arms that the configuration has no more (their
+        evidence stays in the store); None where it has the whole request type no more.
+
+        The partition must be owned.
+        """
+        at = self._progress[key.partition]
+        config = self._routers[key.partition, key.router].configured
+        if key.request_type not in config.request_types:
+            return None
+        return self.shares.snapshot(key, at.epoch, at.next_offset, frozenset(config.arm_names))
+
     async def forget(self) -> None:
         """Drop what is never read again: sets of turns whose attribution window has passed, and
         evidence that has decayed to nothing."""
@@ -109,23 +129,31 @@ class Writer:
             if windows:
                 before_ms = progress.stream_time_ms - max(windows)
                 await self._store.forget_sessions(partition, before_ms)
+                self._sessions.forget_before(partition, before_ms)
+
+    async def _known_sessions(self, transaction: Transaction, facts: Facts) -> Sessions:
+        """Those of the batch's sessions that are stored, as they are."""
+        wanted = dict.fromkeys(event.session for event in facts.sessions)
+        known, unknown = self._sessions.split(list(wanted))
+        return known | dict(await transaction.sessions(unknown))
 
     async def _write_batch(self, batch: Batch) -> Committed:
         routers, facts = believe(batch, self._routers)
         before = [self._progress[p] for p in dict.fromkeys(batch.partition.tolist())]
         stream_time = {p.partition: p.stream_time_ms for p in before}
         async with self._store.transaction(before) as transaction:
-            known = await transaction.sessions(list({event.session for event in facts.sessions}))
+            known = await self._known_sessions(transaction, facts)
             voided = await transaction.voided(turns_moved(facts))
             facts, sessions = attribute(facts, routers, known, stream_time, voided)
             turns = turns_of(facts.events)
-            counted = await transaction.counted(turns)
+            counted, unknown = self._turns.counted(turns)
+            counted += await transaction.counted(turns, unknown)
             prepared = prepare(facts, turns, counted, stream_time)
             folded = complete(prepared, await transaction.ledgers(turns, prepared.to_settle))
             await transaction.save_turns(
                 turns, counted, folded.counted, folded.entries, folded.ledgers
             )
-            await transaction.save_sessions(sessions)
+            await transaction.save_sessions(sessions, stored=known)
             await transaction.add(folded)
             await transaction.save_routers(
                 (key[0], router)
@@ -135,12 +163,16 @@ class Writer:
             await transaction.bury(batch, facts.dead)
             after = _advanced(before, batch, folded, facts.dead)
             await transaction.advance(before, after)
+        reconfigured = {key for key, known in routers.items() if self._routers.get(key) != known}
         self._routers = routers
         self._progress |= {progress.partition: progress for progress in after}
+        self._turns.keep(turns, folded.counted)
+        self._sessions.keep({**known, **sessions})
         total = Counts()
         for counts in folded.counts.values():
             total.add(counts)
-        return Committed(self.shares.add(folded), total, facts.dead)
+        changed = self.shares.add(folded) | self.shares.of_routers(reconfigured)
+        return Committed(changed, total, facts.dead)
 
 
 def split(

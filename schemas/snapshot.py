@@ -17,6 +17,11 @@ _LIMB_BITS: Final = 62
 _LIMB_MASK: Final = (1 << _LIMB_BITS) - 1
 
 
+def snapshot_key(router: str, request_type: str, partition: int) -> bytes:
+    """The key of a share's records in the snapshots topic."""
+    return f"{router}/{request_type}/{partition}".encode()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """See schemas/avro/snapshot.v1.avsc for units. `evidence` holds the rows still visible,
@@ -36,7 +41,7 @@ class Snapshot:
 
     @property
     def key(self) -> bytes:
-        return f"{self.router}/{self.request_type}/{self.partition}".encode()
+        return snapshot_key(self.router, self.request_type, self.partition)
 
     @property
     def position(self) -> tuple[int, int]:
