@@ -36,6 +36,8 @@ from schemas.events import RouterConfigured, partition_key
 REASON_UNDECODABLE: Final = "undecodable"
 REASON_UNEXPECTED: Final = "unexpected_event"
 REASON_KEY: Final = "wrong_key"
+# Says nothing about any turn: it is there for whoever reads the log.
+PASSED_OVER: Final = "generation_promoted"
 
 _SYNC: Final = bytes(16)
 # Behind each record of a block. Any bytes do that no record ends or begins with by chance.
@@ -93,7 +95,7 @@ def decode_batch(batch: Batch) -> Decoded:
             dead += bad
         elif schema.event == "router_configured":
             _read_configs(batch, rows, configs, dead)
-        else:
+        elif schema.event != PASSED_OVER:
             what = f"a {schema.name} does not belong on the events topic"
             dead += [DeadLetter(row, REASON_UNEXPECTED, what) for row in rows]
     turns, outcomes = (_joined(parts[event], event) for event in ("turn", "outcome"))

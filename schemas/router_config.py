@@ -189,7 +189,7 @@ class SpeedPolicy(_Strict):
         default=0.1, ge=0, le=10, description="Arms slower by this share count as equal"
     )
     proven_after: float = Field(
-        default=5.0, ge=0, le=1000, description="Recent calls before an arm's speed is known"
+        default=2.0, ge=0, le=1000, description="Calls before an arm's speed is known"
     )
     max_unproven: Weight = Field(
         default=0.1, description="Largest share of one of unknown speed, if more than an equal one"

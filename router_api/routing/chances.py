@@ -19,7 +19,7 @@ from router_api.routing.blend import buffered_probabilities
 from router_api.routing.choice import FloatArray, win_probabilities
 from router_api.routing.policy import cheapness, members
 from router_api.routing.table import ChoiceTable
-from schemas.posterior import BetaPosterior, BetaPrior
+from schemas.posterior import DRIFT_MIN_OBSERVATIONS, BetaPosterior, BetaPrior
 from schemas.router_config import RouterConfig
 from schemas.speed import speed_beliefs
 
@@ -160,13 +160,13 @@ def _guarded(
     config: RouterConfig, chances: FloatArray, calls: Sequence[float], recent: Sequence[float]
 ) -> FloatArray:
     """No more than `max_unproven` (or an equal share) to each of unknown speed: of the calls that
-    are under way before the first answer, only so many can meet a slow one. The speed of one that
-    was not called lately, while another was, is as unknown: it is back, or it was left for being
-    slow and looks like its old self."""
-    enough = config.speed.proven_after
-    unproven = np.array(calls) < enough
-    if max(recent) >= enough:
-        unproven |= np.array(recent) < enough
+    are under way before the first answer, only so many can meet a slow one. As unknown is one that
+    was called before and not lately, while another was: it may have been left for being slow, and
+    until there is enough to see a drift it looks like its old self."""
+    known, lately = np.array(calls), np.array(recent)
+    unproven = known < config.speed.proven_after
+    if lately.max() >= DRIFT_MIN_OBSERVATIONS:
+        unproven |= (lately < DRIFT_MIN_OBSERVATIONS) & (known - lately >= DRIFT_MIN_OBSERVATIONS)
     most = max(1.0 / len(chances), config.speed.max_unproven)
     limit = np.where(unproven, most, 1.0)
     given = np.minimum(chances, limit)
