@@ -15,8 +15,13 @@ MODULES: Final[Mapping[str, str]] = {
     "pick": "benchmarks.pick",
     "http": "benchmarks.http_api",
     "freshness": "benchmarks.freshness",
+    "rebuild": "benchmarks.rebuild",
     "memory": "benchmarks.memory",
     "signals": "benchmarks.signals",
+    "utility": "benchmarks.utility",
+    "drift": "benchmarks.drift",
+    "latency": "benchmarks.latency",
+    "history": "benchmarks.history",
 }
 
 

@@ -34,7 +34,7 @@ ARMS = tuple(f"model-{i}" for i in range(8))
 
 def run() -> None:
     with bench_servers() as bench:
-        asyncio.run(_fill(bench, EVENTS))
+        asyncio.run(fill(bench, EVENTS))
         with bench.routefold("consume") as process:
             rate, samples = _watch(bench, psutil.Process(process.pid))
     print_figure("fold", f"{EVENTS} events", "throughput", rate, "events/s")
@@ -46,7 +46,7 @@ def run() -> None:
     print_figure("fold", f"{EVENTS} events", "consumer memory, largest departure", spread, "share")
 
 
-async def _fill(bench: Bench, count: int) -> None:
+async def fill(bench: Bench, count: int) -> None:
     """Write the events as the publisher does, with keys, headers and lz4."""
     now = int(time.time() * 1000)
     known = configured(config(arms=ARMS), at_ms=now)

@@ -48,7 +48,7 @@ async def run_consumer(
             consumer=consumer,
             producer=producer,
             topics=topics,
-            connect=lambda: Store.connect(postgres_dsn),
+            connect=lambda: Store.connect_live(postgres_dsn),
             metrics=metrics,
         )
         await worker.run(stop)

@@ -2,6 +2,7 @@
 
 ConsumerError
 ├── Fenced            another writer took the partition; this one must not write again
+├── GenerationChanged other tables have become live; whoever writes must open them
 ├── LogMismatch       the log does not hold the offset to go on from
 ├── Unreachable       Kafka or Postgres does not answer
 └── SchemaOutdated    the database has not been migrated for this version
@@ -16,6 +17,10 @@ class ConsumerError(RuntimeError):
 
 class Fenced(ConsumerError):
     """Another writer owns the partition now. Nothing of the batch was written. Never retried."""
+
+
+class GenerationChanged(ConsumerError):
+    """A promote or a rollback has made other tables live. Nothing was taken."""
 
 
 class LogMismatch(ConsumerError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -146,53 +147,61 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
         event=np.searchsorted(rows[keep], observed.row),
         code=observed.code,
         fixed=observed.fixed,
-        outcomes=_places(outcomes["row"], len(batch)),
+        outcomes=_by_row(outcomes["row"], np.arange(len(outcomes["row"])), len(batch)),
         outcome_ids=np.frombuffer(b"".join(outcomes["outcome_id"]), dtype="V16"),
         voids={row: v for row, v in _rows(outcomes, "row", "voids") if v is not None},
-        sessions=_session_events(batch, decoded, rows[keep], routers),
+        sessions=_session_events(batch, decoded, rows[keep], cell[keep], cells.known),
         dead=dead,
     )
 
 
 def _session_events(
-    batch: Batch, decoded: Decoded, believed: NDArray[np.int64], routers: Routers
+    batch: Batch,
+    decoded: Decoded,
+    believed: NDArray[np.int64],
+    cell: NDArray[np.int64],
+    cells: Sequence[Cell],
 ) -> list[SessionEvent]:
-    """The believable events that move a session on, in log order. A router for which no signal
-    counts has no need of its sessions, and following them costs a third of the fold's speed."""
-    following = {key for key, router in routers.items() if router.signals}
-    if not following:
+    """The believable events that move a session on, in log order, given their rows and cells. A
+    router for which no signal counts has no need of its sessions, and following costs time."""
+    follows = [bool(at.router.signals) for at in cells]
+    if not any(follows):
         return []
     partition = batch.partition.tolist()
-    place = {row: index for index, row in enumerate(believed.tolist())}
+    followed = np.flatnonzero(np.array(follows)[cell])
+    places: list[int] = _by_row(believed[followed], followed, len(batch)).tolist()
     found: list[SessionEvent] = []
-    names = ("row", "session_id", "turn_id", "router")
-    for row, session_id, turn_id, router, reaction, reacts_to in _rows(
+    names = ("session_id", "row", "turn_id", "router")
+    for session_id, row, turn_id, router, reaction, reacts_to in _rows(
         decoded.turns, *names, "reaction", "previous_turn_id"
     ):
-        if session_id is not None and (partition[row], router) in following and row in place:
+        if session_id is not None and places[row] >= 0:
             session = session_key(partition[row], router, session_id)
-            said = tuple(reaction or ())
-            found.append(SessionEvent(place[row], session, turn_id, said, reacts_to))
-    for row, session_id, turn_id, router, arm, outcome_id, voids in _rows(
+            said = tuple(reaction) if reaction else ()
+            found.append(SessionEvent(places[row], session, turn_id, said, reacts_to))
+    for session_id, row, turn_id, router, arm, outcome_id, voids in _rows(
         decoded.outcomes, *names, "arm_served", "outcome_id", "voids"
     ):
-        if session_id is None or (arm is None and voids is None):
+        if session_id is None or (arm is None and voids is None) or places[row] < 0:
             continue
-        if (partition[row], router) in following and row in place:
-            session = session_key(partition[row], router, session_id)
-            served = Served(outcome_id, arm is not None, voids)
-            found.append(SessionEvent(place[row], session, turn_id, served=served))
-    return sorted(found, key=lambda event: event.event)
+        session = session_key(partition[row], router, session_id)
+        served = Served(outcome_id, arm is not None, voids)
+        found.append(SessionEvent(places[row], session, turn_id, served=served))
+    found.sort(key=itemgetter(0))
+    return found
 
 
 def _rows(events: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
     return zip(*(events[name] for name in names), strict=True)
 
 
-def _places(rows: Sequence[int], batch: int) -> NDArray[np.int64]:
-    places = np.full(batch, -1, dtype=np.int64)
-    places[rows] = np.arange(len(rows))
-    return places
+def _by_row(
+    rows: Sequence[int] | NDArray[np.int64], values: NDArray[np.int64], batch: int
+) -> NDArray[np.int64]:
+    """The values by row of the batch; -1 for the other rows."""
+    by_row = np.full(batch, -1, dtype=np.int64)
+    by_row[rows] = values
+    return by_row
 
 
 def _first_per_row(dead: list[DeadLetter]) -> list[DeadLetter]:

@@ -28,6 +28,7 @@ from schemas.metrics import BUILT_IN
 
 # Sums of a batch are held in 64 bits (consumer.sums), and its facts in memory.
 MAX_BATCH_EVENTS: Final = 1 << 14
+TURN_KEY: Final = np.dtype([("partition", ">u4"), ("hi", ">u8"), ("lo", ">u8")])
 _PICKED: Final = BUILT_IN[PICKED][0]
 
 
@@ -88,18 +89,22 @@ class Fold:
 
 def turns_of(events: Events) -> TurnSets:
     """The distinct turns of a batch."""
-    index: dict[tuple[int, int, int], int] = {}
-    keys = zip(
-        events.partition.tolist(), events.turn_hi.tolist(), events.turn_lo.tolist(), strict=True
-    )
-    of_event = [index.setdefault(key, len(index)) for key in keys]
-    partition, hi, lo = zip(*index, strict=True) if index else ((), (), ())
-    return TurnSets(
-        np.array(partition, dtype=np.int64),
-        np.array(hi, dtype=np.uint64),
-        np.array(lo, dtype=np.uint64),
-        np.array(of_event, dtype=np.int64),
-    )
+    keys = turn_keys(events.partition, events.turn_hi, events.turn_lo)
+    index = dict(zip(dict.fromkeys(keys), range(len(keys)), strict=False))
+    of_event = np.fromiter(map(index.__getitem__, keys), dtype=np.int64, count=len(keys))
+    first = np.empty(len(index), dtype=np.int64)
+    first[of_event[::-1]] = np.arange(len(keys))[::-1]  # of several the one written last
+    return TurnSets(events.partition[first], events.turn_hi[first], events.turn_lo[first], of_event)
+
+
+def turn_keys(
+    partition: NDArray[np.int64], hi: NDArray[np.uint64], lo: NDArray[np.uint64]
+) -> list[bytes]:
+    """Partition and turn id of each, as one value."""
+    keys = np.empty(len(partition), dtype=TURN_KEY)
+    keys["partition"], keys["hi"], keys["lo"] = partition, hi, lo
+    listed: list[bytes] = keys.view(f"V{TURN_KEY.itemsize}").tolist()
+    return listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,8 @@ def prepare(
     events = np.count_nonzero(~facts.events.credit)
     if events > MAX_BATCH_EVENTS:
         raise ValueError(f"a batch holds at most {MAX_BATCH_EVENTS} events, got {events}")
-    late, after = late_events(facts, stream_time_ms)
+    starts, after = window_starts(facts, stream_time_ms)
+    late = facts.events.turn_time_ms < starts
     new = _new_facts(facts, turns, counted, ~late)
     with_voids = turns_with_voids(facts, turns.of_event, counted)
     # what came second waits in the ledger; a turn that comes again has nothing to wait for
@@ -179,27 +185,21 @@ def fold(
     return complete(prepare(facts, turns, counted, stream_time_ms), ledgers)
 
 
-def _stream_times(
-    events: Events, before: Mapping[int, int]
+def window_starts(
+    facts: Facts, stream_time_ms: Mapping[int, int]
 ) -> tuple[NDArray[np.int64], dict[int, int]]:
-    """The stream time as each event sees it, itself included, and each partition's last one."""
+    """The time of the oldest turn that each event may still speak of, and each partition's stream
+    time after the batch. An event counts into the stream time that it is judged by."""
+    events = facts.events
     seen_at = np.empty(len(events.row), dtype=np.int64)
-    after = dict(before)
+    after = dict(stream_time_ms)
     for partition in np.unique(events.partition).tolist():
         of_partition = np.flatnonzero(events.partition == partition)
         running = np.maximum.accumulate(events.occurred_at[of_partition])
-        seen_at[of_partition] = np.maximum(running, before.get(partition, 0))
+        seen_at[of_partition] = np.maximum(running, stream_time_ms.get(partition, 0))
         after[partition] = int(seen_at[of_partition[-1]])
-    return seen_at, after
-
-
-def late_events(
-    facts: Facts, stream_time_ms: Mapping[int, int]
-) -> tuple[NDArray[np.bool_], dict[int, int]]:
-    """Which events come after their turn's window, and each partition's stream time after them."""
-    seen_at, after = _stream_times(facts.events, stream_time_ms)
     window = np.array([cell.router.window_ms for cell in facts.cells], dtype=np.int64)
-    return facts.events.turn_time_ms < seen_at - window[facts.events.cell], after
+    return seen_at - window[events.cell], after
 
 
 def _new_facts(

@@ -47,6 +47,11 @@ class ConsumerMetrics:
         self.snapshots = Counter(
             "routefold_consumer_snapshots", "Snapshots published", registry=registry
         )
+        self.generation = Gauge(
+            "routefold_consumer_generation",
+            "Number of the generation that is written: how many promotes and rollbacks there were",
+            registry=registry,
+        )
         self.interruptions = Counter(
             "routefold_consumer_interruptions",
             "Times a server went away and the partitions were taken again",

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 from psycopg import sql
 
 from consumer.errors import SchemaOutdated, Unreachable
+from consumer.sql import sql as statement
 
 SCHEMA: Final = "routefold"
 # Any constant does; it keeps two starting consumers from migrating at the same time.
@@ -50,7 +51,21 @@ def unreachable_message(dsn: str, error: psycopg.Error) -> str:
 
 
 def migrate(dsn: str, schema: str = SCHEMA) -> None:
-    """Create or upgrade the tables in `schema`. Raises Unreachable."""
+    """Create or upgrade the tables in `schema`; by default those of the installation, and those
+    that are live. Raises Unreachable."""
+    _migrate(dsn, schema)
+    if schema == SCHEMA and (live := _live_schema(dsn)) != SCHEMA:
+        _migrate(dsn, live)
+
+
+def _live_schema(dsn: str) -> str:
+    """Where the live tables are. The installation's own must be of this version."""
+    with connect(dsn) as connection:
+        row = connection.execute(statement("live_schema")).fetchone()
+    return SCHEMA if row is None else str(row[0])
+
+
+def _migrate(dsn: str, schema: str) -> None:
     with connect(dsn, schema) as connection:
         # A lock of the session, not of a transaction: SQLAlchemy rolls back what it finds open.
         connection.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
@@ -64,7 +79,14 @@ def migrate(dsn: str, schema: str = SCHEMA) -> None:
 
 
 def require_current(dsn: str, schema: str = SCHEMA) -> None:
-    """Raise SchemaOutdated unless the tables are those of this version."""
+    """Raise SchemaOutdated unless the tables are those of this version; by default the
+    installation's own, and those that are live."""
+    _require_current(dsn, schema)
+    if schema == SCHEMA and (live := _live_schema(dsn)) != SCHEMA:
+        _require_current(dsn, live)
+
+
+def _require_current(dsn: str, schema: str) -> None:
     with connect(dsn, schema) as connection, _engine(connection).connect() as bound:
         found = MigrationContext.configure(bound).get_current_revision()
         wanted = ScriptDirectory.from_config(_scripts()).get_current_head()

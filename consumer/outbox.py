@@ -8,8 +8,9 @@ all its shares, which heals a crash between commit and publish, and a snapshots 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -32,14 +33,16 @@ MIN_INTERVAL_S: Final = 0.03
 # the time, whatever the number of shares.
 REST: Final = 1.5
 RETRY_S: Final = 1.0
+Message = tuple[bytes, bytes | None]  # key, value; None is a tombstone
 
 
 class Outbox:
     """Publishes the shares marked as changed, newest state only.
 
-    `snapshot` gives a share, and `owned` the writer's progress by partition, as they are now; a
-    share of a partition that is no longer owned is not sent, and None is a tombstone. One outbox serves for the life of the
-    process: a writer that starts anew after an outage publishes through the same.
+    `snapshot` gives a share, and `owned` the writer's progress by partition, as they are now. A
+    share of a partition that is no longer owned is not sent, nor one that `snapshot` raises a
+    KeyError for, as other tables are live by now; None is a tombstone. One outbox serves for the
+    life of the process: a writer that starts anew after an outage publishes through the same.
     """
 
     def __init__(
@@ -83,31 +86,39 @@ class Outbox:
         changed, self._changed = self._changed, set()
         moved, self._moved = self._moved, set()
         try:
-            messages = self._messages(changed, moved)
-            sent = [
-                await self._producer.send(self._topic, key=key, value=value)
-                for key, value in messages
-            ]
-            await asyncio.gather(*sent)
+            shares, progress = self._messages(changed, moved)
+            # A router takes a partition's progress as the word that it has all shares before it.
+            await self._send(shares)
+            await self._send(progress)
         except BaseException:
             self.mark(changed, moved)
             raise
-        self._metrics.snapshots.inc(len(messages))
+        self._metrics.snapshots.inc(len(shares) + len(progress))
+
+    async def _send(self, messages: Iterable[Message]) -> None:
+        sent = [
+            await self._producer.send(self._topic, key=key, value=value) for key, value in messages
+        ]
+        await asyncio.gather(*sent)
 
     def _messages(
         self, changed: Iterable[ShareKey], moved: Iterable[int]
-    ) -> list[tuple[bytes, bytes | None]]:
+    ) -> tuple[Sequence[Message], Sequence[Message]]:
+        """Shares, and progress. Nothing is awaited, so that they are of one moment."""
         owned = self._owned()
-        messages: list[tuple[bytes, bytes | None]] = []
+        shares: list[Message] = []
         for key in sorted(changed):
-            if key.partition in owned:
+            if key.partition not in owned:
+                continue
+            with contextlib.suppress(KeyError):
                 snapshot = self._snapshot(key)
                 name = snapshot_key(key.router, key.request_type, key.partition)
-                messages.append((name, None if snapshot is None else encode(snapshot)))
+                shares.append((name, None if snapshot is None else encode(snapshot)))
+        messages: list[Message] = []
         for partition in sorted(moved):
             if at := owned.get(partition):
                 progress = events.Progress(
                     **{name: getattr(at, name) for name in events.Progress.__dataclass_fields__}
                 )
                 messages.append((progress.key, encode(progress)))
-        return messages
+        return shares, messages

@@ -3,8 +3,9 @@
 A session's turn N+1 carries the reaction to turn N. Whichever arm serves N+1, and whichever API
 replica saw it, the arm and request type of N get the credit; a fallback's outcome moves it to the
 arm that served. Turns count by the time in their ids: a repeat, or a turn that arrives behind a
-later one, changes nothing. Thanks count once a session, and not before two exchanges: the first
-"thanks" often only closes a greeting.
+later one, changes nothing. A session of which the last turn is beyond its attribution window begins
+anew. Thanks count once a session, and not before two exchanges: the first "thanks" often only
+closes a greeting.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from consumer.facts import Cell, Facts, Served, SessionEvent, SessionKey
-from consumer.fold import late_events
+from consumer.fold import window_starts
 from consumer.routers import Routers
 from schemas.events import uuid7_time_ms
 from schemas.metrics import BUILT_IN, SATISFACTION, SCORE_ONE, SIGNALS
@@ -93,7 +94,11 @@ def attribute(
     """
     if not facts.sessions:
         return facts, {}
-    late, _ = late_events(facts, stream_time_ms)
+    starts, _ = window_starts(facts, stream_time_ms)
+    late: list[bool] = (facts.events.turn_time_ms < starts).tolist()
+    oldest: list[int] = starts.tolist()
+    horizon = max(int(starts.max()), 0).to_bytes(6, "big")  # only below it may a turn be too old
+    cell_of: list[int] = facts.events.cell.tolist()
     changed: dict[SessionKey, SessionState] = {}
     cells = _CellIndex(facts, routers)
     credits_: list[_Credit] = []
@@ -102,34 +107,41 @@ def attribute(
         if late[event.event]:
             continue
         known = changed.get(event.session) or before.get(event.session)
-        at = facts.cells[int(facts.events.cell[event.event])]
+        if known is not None and known.turn_id < horizon:
+            known = known if uuid7_time_ms(known.turn_id) >= oldest[event.event] else None
+        at = facts.cells[cell_of[event.event]]
         if event.served is not None:
             moved = moves.after(known, event, event.served, at.arm)
             if moved is not None:
                 changed[event.session] = moved
-            continue
-        if known is None:
-            changed[event.session] = _opened(event, at)
-        elif known.turn_id < event.turn_id:
+        elif known is None or known.turn_id < event.turn_id:
             signals = _counting(event, known, at.router.signals)
-            if signals:
+            if signals and known is not None:
                 cell = cells.of(event.session.partition, known)
                 credits_.append(_Credit(event.event, known.turn_id, cell, signals))
-            changed[event.session] = _opened(event, at)._replace(
-                exchanges=known.exchanges + 1,
-                satisfied=known.satisfied or SATISFACTION in signals,
-            )
+            changed[event.session] = _after_turn(event, at, known, signals)
     return _with_credits(facts, cells.known, credits_), changed
 
 
-def _opened(event: SessionEvent, at: Cell) -> SessionState:
-    return SessionState(event.turn_id, at.router.router, at.request_type, at.arm, 1, False)
+def _after_turn(
+    event: SessionEvent, at: Cell, known: SessionState | None, credited: Container[str]
+) -> SessionState:
+    return SessionState(
+        event.turn_id,
+        at.router.router,
+        at.request_type,
+        at.arm,
+        known.exchanges + 1 if known else 1,
+        known is not None and (known.satisfied or SATISFACTION in credited),
+    )
 
 
 def _counting(
-    event: SessionEvent, known: SessionState, counting: Container[str]
+    event: SessionEvent, known: SessionState | None, counting: Container[str]
 ) -> tuple[str, ...]:
     """The signals that may be credited to the session's last turn."""
+    if known is None or not event.reaction:
+        return ()
     if event.reacts_to not in (None, known.turn_id):
         return ()  # said about a turn that has not arrived: better nobody's than another's
     named = (signal for signal in event.reaction if signal in counting)

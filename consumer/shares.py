@@ -60,10 +60,16 @@ class Shares:
         return {key for key in self._shares if (key.partition, key.router) in routers}
 
     def snapshot(
-        self, key: ShareKey, epoch: int, source_offset: int, arms: Container[str] | None = None
+        self,
+        key: ShareKey,
+        epoch: int,
+        source_offset: int,
+        arms: Container[str] | None = None,
+        generation: int = 0,
     ) -> Snapshot:
         """The share as it is now, of these arms only if some are given. What has decayed to
-        nothing, or was all taken back, is left out, and forgotten."""
+        nothing, or was all taken back, is left out, and forgotten. Raises KeyError for a share that
+        there is none of."""
         share = self._shares[key]
         as_of_ms = share.counts.as_of_ms
         seen_ms = dict(share.counts.seen_ms)
@@ -73,6 +79,7 @@ class Shares:
             router=key.router,
             request_type=key.request_type,
             partition=key.partition,
+            generation=generation,
             epoch=epoch,
             source_offset=source_offset,
             as_of_ms=as_of_ms,

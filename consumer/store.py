@@ -7,7 +7,7 @@ writer that has been overtaken gets `Fenced` and has written nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -17,23 +17,22 @@ from uuid import UUID
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
-from psycopg import sql as compose
 
+from consumer.connection import connect, prepare
 from consumer.copy_binary import pack, unpack, uuid_column
-from consumer.errors import Fenced, Unreachable
+from consumer.errors import Fenced, GenerationChanged
 from consumer.facts import SessionKey
 from consumer.fold import Counts, Fold, ShareKey, TurnSets
+from consumer.generations import FIRST, Generation
 from consumer.ledger import Ledger
-from consumer.migrate import CONNECT_TIMEOUT_S, SCHEMA, unreachable_message
+from consumer.migrate import SCHEMA
 from consumer.ragged import NOTHING, Ragged
 from consumer.records import Batch, DeadLetter
 from consumer.routers import KnownRouter, PinnedHalfLives, Routers
-from consumer.sessions import Move, Sessions, SessionState, TurnKey, Voided
+from consumer.rows import columns_of, copy_evidence, copy_sessions, read_session, turn_columns
+from consumer.sessions import Sessions, TurnKey, Voided
 from consumer.sql import sql
 from schemas.evidence import SeriesKey, Sums
-
-# A writer that holds its rows locked while it is frozen must not block its successor for ever.
-_IDLE_IN_TRANSACTION_MS: Final = 60_000
 
 
 @dataclass(slots=True)
@@ -48,42 +47,53 @@ class Progress:
     late: int = 0
     dead: int = 0
     stream_time_ms: int = 0
+    generation: int = 0
 
 
 class Store:
-    """One connection, one writer."""
+    """One connection, one writer, the tables of one schema for life.
 
-    def __init__(self, connection: psycopg.AsyncConnection) -> None:
+    `generation` is what was live when they were opened; None where they were named.
+    """
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection, generation: Generation | None = None
+    ) -> None:
+        self.generation: Final = generation
+        self.unannounced = generation if generation and not generation.announced else None
         self._connection = connection
 
     @classmethod
     async def connect(cls, dsn: str, schema: str = SCHEMA) -> Store:
-        """Raises Unreachable when the server does not answer."""
-        try:
-            connection = await psycopg.AsyncConnection.connect(
-                dsn, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
-            )
-        except psycopg.OperationalError as error:
-            raise Unreachable(unreachable_message(dsn, error)) from None
-        path = compose.SQL("SET search_path TO {}").format(compose.Identifier(schema))
-        await connection.execute(path)
-        await connection.execute(
-            f"SET idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}"
-        )
-        await connection.execute(sql("create_staging"))
-        await connection.execute(sql("create_staging_sets"))
-        await connection.execute(sql("create_staging_evidence"))
-        await connection.execute(sql("create_staging_sessions"))
-        await connection.execute(sql("create_staging_changed_sessions"))
+        """The tables of a schema. Raises Unreachable when the server does not answer."""
+        connection = await connect(dsn)
+        await prepare(connection, schema)
         return cls(connection)
+
+    @classmethod
+    async def connect_live(cls, dsn: str) -> Store:
+        """The tables that are live now. Raises Unreachable when the server does not answer."""
+        connection = await connect(dsn)
+        row = await (await connection.execute(sql("live_generation"))).fetchone()
+        generation = FIRST if row is None else Generation.of(row)
+        await prepare(connection, generation.schema)
+        return cls(connection, generation)
 
     async def close(self) -> None:
         await self._connection.close()
 
     async def take(self, partitions: Iterable[int]) -> list[Progress]:
-        """Become the writer of these partitions: raises their epoch, then reads where to go on."""
+        """Become the writer of these partitions: raises their epoch, then reads where to go on.
+
+        Raises GenerationChanged where other tables have become live since these were opened.
+        """
         taken: list[Progress] = []
+        number = self.generation.number if self.generation is not None else 0
         async with self._connection.transaction():
+            if self.generation is not None:
+                await self._connection.execute(sql("hold_generation"))
+                if not await self.is_live():
+                    raise GenerationChanged(f"generation {number} is no longer live")
             for partition in sorted(partitions):
                 cursor = await self._connection.execute(
                     sql("take_partition"), {"partition": partition}
@@ -91,7 +101,21 @@ class Store:
                 row = await cursor.fetchone()
                 assert row is not None
                 taken.append(Progress(partition, *row))
+                taken[-1].generation = number
         return taken
+
+    async def is_live(self) -> bool:
+        """False once other tables have become live since these were opened."""
+        cursor = await self._connection.execute(sql("live_number"))
+        row = await cursor.fetchone()
+        return self.generation is None or row == (self.generation.number,)
+
+    async def mark_announced(self) -> None:
+        """The switch to this generation is in the log."""
+        if self.unannounced is not None:
+            number = {"generation": self.unannounced.number}
+            await self._connection.execute(sql("mark_announced"), number)
+            self.unannounced = None
 
     async def routers(self, partitions: Iterable[int]) -> Routers:
         """What these partitions know about each router."""
@@ -129,6 +153,14 @@ class Store:
             (ShareKey(*row[:3]), SeriesKey(*row[3:8]), Sums(*map(int, row[8:11])))
             for row in await cursor.fetchall()
         ]
+
+    async def newest_turns(self, partitions: Iterable[int]) -> dict[int, bytes | None]:
+        """The greatest turn id that each of these partitions has a set of."""
+        cursor = await self._connection.execute(
+            sql("newest_turns"), {"partitions": list(partitions)}
+        )
+        rows = await cursor.fetchall()
+        return {partition: newest.bytes if newest else None for partition, newest in rows}
 
     async def forget_turns(self, partition: int, before_ms: int) -> int:
         """Drop the sets of turns older than `before_ms`; how many there were."""
@@ -180,14 +212,20 @@ class Transaction:
     def __init__(self, connection: psycopg.AsyncConnection) -> None:
         self._connection = connection
 
-    async def counted(self, turns: TurnSets) -> NDArray[np.int64]:
-        """For each turn the set of facts already counted; 0 for a turn not seen before."""
-        incoming = pack(
-            int4_turn=np.arange(len(turns)),
-            int4_partition=turns.partition,
-            uuid_turn=uuid_column(turns.hi, turns.lo),
-        )
+    async def counted(
+        self, turns: TurnSets, which: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int64]:
+        """For each turn the set of facts already counted; 0 for a turn not seen before, and for
+        those that are not looked for."""
         counted = np.zeros(len(turns), dtype=np.int64)
+        places = np.arange(len(turns)) if which is None else np.flatnonzero(which)
+        if not len(places):
+            return counted
+        incoming = pack(
+            int4_turn=places,
+            int4_partition=turns.partition[places],
+            uuid_turn=uuid_column(turns.hi[places], turns.lo[places]),
+        )
         async with self._connection.cursor() as cursor:
             async with cursor.copy(sql("copy_incoming_turns")) as copy:
                 await copy.write(incoming)
@@ -209,20 +247,25 @@ class Transaction:
             async with cursor.copy(sql("copy_incoming_sessions")) as copy:
                 await copy.write(incoming)
             await cursor.execute(sql("read_sessions"))
-            return dict(map(_session, await cursor.fetchall()))
+            return dict(map(read_session, await cursor.fetchall()))
 
-    async def save_sessions(self, changed: Sessions) -> None:
-        """Store the sessions that a batch has changed."""
+    async def save_sessions(
+        self, changed: Sessions, stored: Container[SessionKey] | None = None
+    ) -> None:
+        """Store the sessions that a batch has changed. `stored` says which of them there are rows
+        of; without it they are looked for."""
         if not changed:
             return
-        rows = [
-            (key.partition, key.digest.hex(), at.turn_id.hex(), *at[1:6], _write_moves(at.moves))
-            for key, at in changed.items()
-        ]
+        new = [] if stored is None else [each for each in changed.items() if each[0] not in stored]
+        old = [each for each in changed.items() if stored is None or each[0] in stored]
         async with self._connection.cursor() as cursor:
-            async with cursor.copy(sql("copy_changed_sessions")) as copy:
-                await copy.write(_copy_text(rows))
-            await cursor.execute(sql("save_sessions"))
+            if new:
+                async with cursor.copy(sql("copy_new_sessions")) as copy:
+                    await copy.write(copy_sessions(new))
+            if old:
+                async with cursor.copy(sql("copy_changed_sessions")) as copy:
+                    await copy.write(copy_sessions(old))
+                await cursor.execute(sql("save_sessions" if stored is None else "update_sessions"))
 
     async def save_turns(
         self,
@@ -254,7 +297,7 @@ class Transaction:
                 await cursor.execute(sql("update_turns"))
             if ledgers:
                 places = list(ledgers)
-                columns = _turn_columns(turns, places)
+                columns = turn_columns(turns, places)
                 columns |= {"counted": after[places].tolist(), "ledger": list(ledgers.values())}
                 await cursor.execute(sql("save_ledgers"), columns)
 
@@ -262,7 +305,7 @@ class Transaction:
         """The ledgers of some turns, given and returned by index; b"" where there is none."""
         ledgers = dict.fromkeys(places, b"")
         if places:
-            columns = {"place": list(places), **_turn_columns(turns, places)}
+            columns = {"place": list(places), **turn_columns(turns, places)}
             cursor = await self._connection.execute(sql("read_ledgers"), columns, binary=True)
             ledgers |= dict(await cursor.fetchall())
         return ledgers
@@ -283,22 +326,17 @@ class Transaction:
 
     async def add(self, fold: Fold) -> None:
         """Add evidence and event counts."""
-        rows = [
-            (*share, *series, *sums)
-            for share, evidence in fold.evidence.items()
-            for series, sums in evidence.items()
-        ]
-        if rows:
+        if any(fold.evidence.values()):
             async with self._connection.cursor() as cursor:
                 async with cursor.copy(sql("copy_evidence")) as copy:
-                    await copy.write(_copy_text(rows))
+                    await copy.write(copy_evidence(fold.evidence))
                 await cursor.execute(sql("add_evidence"))
         counts = sorted(fold.counts.items(), key=lambda item: item[0])
         if counts:
             fields = ("folded", "duplicates", "late", "as_of_ms")
             columns = {name: [getattr(c, name) for _, c in counts] for name in fields}
             await self._connection.execute(
-                sql("add_counts"), {**_columns(ShareKey, [key for key, _ in counts]), **columns}
+                sql("add_counts"), {**columns_of(ShareKey, [key for key, _ in counts]), **columns}
             )
         seen = [(*key, arm, at) for key, c in counts for arm, at in c.seen_ms.items()]
         if seen:
@@ -358,38 +396,3 @@ class Transaction:
         cursor = await self._connection.execute(sql("advance_progress"), columns)
         if cursor.rowcount != len(before):
             raise _fenced(before[0], None)
-
-
-def _session(row: Sequence[Any]) -> tuple[SessionKey, SessionState]:
-    partition, session, turn_id, router, request_type, arm, exchanges, satisfied, moves = row
-    return SessionKey(partition, session.bytes), SessionState(
-        turn_id.bytes, router, request_type, arm, exchanges, satisfied, _read_moves(moves)
-    )
-
-
-def _write_moves(moves: Sequence[Move]) -> str:
-    return " ".join(f"{move.outcome_id.hex()} {move.arm_before}" for move in moves)
-
-
-def _read_moves(text: str) -> tuple[Move, ...]:
-    words = iter(text.split())
-    return tuple(Move(bytes.fromhex(word), next(words)) for word in words)
-
-
-def _turn_columns(turns: TurnSets, places: Sequence[int]) -> dict[str, list[Any]]:
-    halves = zip(turns.hi[places].tolist(), turns.lo[places].tolist(), strict=True)
-    return {
-        "partition": turns.partition[places].tolist(),
-        "turn_id": [UUID(int=hi << 64 | lo) for hi, lo in halves],
-    }
-
-
-def _copy_text(rows: Iterable[Sequence[object]]) -> str:
-    """Rows in COPY's text format. Names hold no white space (schemas.router_config), so the only
-    special character they can hold is the backslash."""
-    lines = ["\t".join(map(str, row)) for row in rows]
-    return ("\n".join(lines) + "\n").replace("\\", "\\\\")
-
-
-def _columns(kind: type[Any], rows: Sequence[Any]) -> Mapping[str, list[Any]]:
-    return {name: [row[i] for row in rows] for i, name in enumerate(kind._fields)}

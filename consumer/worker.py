@@ -2,7 +2,8 @@
 
 On taking partitions: raise their epoch, read the next offset, seek there, publish their shares. On
 losing one of the servers: go on trying, and take the partitions again when it is back, which also
-settles whether an interrupted commit went through. On `Fenced`: stop; a supervisor starts anew.
+settles whether an interrupted commit went through. When other tables have become live: take the
+partitions again there. On `Fenced` by another writer: stop; a supervisor starts anew.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from aiokafka import (
 from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import ConsumerRecord
 
-from consumer.errors import ConsumerError, LogMismatch, Unreachable
+from consumer.announcement import announce
+from consumer.errors import ConsumerError, Fenced, GenerationChanged, Unreachable
 from consumer.fold import MAX_BATCH_EVENTS, ShareKey
+from consumer.log_mismatch import log_mismatch
 from consumer.metrics import ConsumerMetrics
 from consumer.outbox import Outbox
 from consumer.store import Progress, Store
@@ -49,6 +52,8 @@ SESSION_TIMEOUT_MS: Final = 6_000
 STALL_S: Final = 60.0
 # What psycopg raises when the server or the connection is gone, and never for bad data.
 DATABASE_AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+# How often an idle writer looks whether other tables have become live. A busy one is fenced.
+LOOK_S: Final = 0.25
 # How often what has expired is dropped, and offsets and lag are reported.
 HOUSEKEEPING_S: Final = 5.0
 # Every share is published anew this often. It bounds how long a router that starts cold can read an
@@ -72,16 +77,21 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         metrics: ConsumerMetrics,
     ) -> None:
         self._consumer = consumer
+        self._producer = producer
         self._topics = topics
         self._connect = connect
         self._metrics = metrics
         self._store: Store | None = None
         self._writer: Writer | None = None
-        self._outbox = Outbox(producer, topics.snapshots, self._snapshot, lambda: self.owned, metrics)
+        self._outbox = Outbox(
+            producer, topics.snapshots, self._snapshot, lambda: self.owned, metrics
+        )
         # A batch and a change of ownership must not overlap.
         self._busy = asyncio.Lock()
         # Records fetched while the ownership changed are dropped, and fetched again.
-        self._generation = 0
+        self._ownership = 0
+        # Other tables have become live; the fold loop opens them.
+        self._switched = False
         self._batch_at = time.monotonic()
         self._moved_at = time.monotonic()
 
@@ -98,6 +108,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             asyncio.create_task(self._fold_until(stop), name="fold"),
             asyncio.create_task(self._publish(), name="outbox"),
             asyncio.create_task(self._keep_house(), name="housekeeping"),
+            asyncio.create_task(self._watch_generation(), name="generation"),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +131,10 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def _open_store(self) -> None:
         self._store = await self._connect()
-        self._writer = Writer(self._store)
+        self._switched = False
+        generation = self._store.generation
+        self._writer = Writer(self._store, generation.settings if generation else None)
+        self._metrics.generation.set(generation.number if generation else 0)
 
     def _snapshot(self, key: ShareKey) -> Snapshot | None:
         assert self._writer is not None
@@ -130,7 +144,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         async with self._busy:
-            self._generation += 1
+            self._ownership += 1
             if self._writer is not None:
                 self._writer.drop(tp.partition for tp in revoked)
 
@@ -143,17 +157,17 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         async with self._busy:
             try:
                 await self._take({tp.partition for tp in assigned})
-            except DATABASE_AWAY as error:
+            except (GenerationChanged, *DATABASE_AWAY) as error:
                 # Raising here would kill aiokafka's coordinator; the fold loop takes them instead.
                 log.warning("partitions not taken yet", error=str(error).strip())
 
     async def _take(self, partitions: Iterable[int]) -> None:
-        """Become the writer and seek. Raises LogMismatch when the log lacks the next offset."""
+        """Become the writer and seek. Raises GenerationChanged."""
         assert self._writer is not None
         wanted = [TopicPartition(self._topics.events, p) for p in sorted(partitions)]
         if not wanted:
             return
-        self._generation += 1
+        self._ownership += 1
         taken = await self._writer.take(tp.partition for tp in wanted)
         self._seek(progress.partition for progress in taken)
         for tp, progress in zip(wanted, taken, strict=True):
@@ -175,12 +189,15 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _fold_until(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             try:
+                if self._switched:
+                    await self._follow_generation(stop)
                 await self._fold_once()
             except DATABASE_AWAY as error:
                 await self._recover(error, stop)
-                continue
+            except GenerationChanged:
+                self._switched = True
             except OffsetOutOfRangeError as error:
-                raise await self._log_mismatch() from error
+                raise await log_mismatch(self._consumer, self._topics.events, self.owned) from error
             except KafkaError as error:
                 log.warning("Kafka does not answer, will retry", error=repr(error))
                 self._metrics.interruptions.labels("kafka").inc()
@@ -189,22 +206,32 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _fold_once(self) -> None:
         """Fold what has come, once a batch is full or its interval over."""
         await self._take_what_is_ours()
-        generation = self._generation
+        ownership = self._ownership
         records = await self._poll()
         if not records:
             return
         async with self._busy:
-            if generation != self._generation:
+            if ownership != self._ownership:
                 self._seek(records)
                 return
-            assert self._writer is not None
             started = time.monotonic()
             moved = records.keys() & self.owned.keys()
-            for committed in await self._writer.write(records):
+            for committed in await self._write(records):
                 self._outbox.mark(committed.changed, moved)
                 self._count(committed)
             self._moved_at = time.monotonic()
             self._metrics.batch_seconds.observe(self._moved_at - started)
+
+    async def _write(self, records: dict[int, list[ConsumerRecord]]) -> list[Committed]:
+        """Raises Fenced by another writer, GenerationChanged by a switch."""
+        assert self._writer is not None
+        assert self._store is not None
+        try:
+            return await self._writer.write(records)
+        except Fenced:
+            if await self._store.is_live():
+                raise
+            raise GenerationChanged("other tables have become live") from None
 
     async def _poll(self) -> dict[int, list[ConsumerRecord]]:
         """Records by partition, gathered until a batch is full or the interval since the last is
@@ -249,32 +276,49 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         log.warning("Postgres does not answer, will retry", error=str(error).strip())
         self._metrics.interruptions.labels("postgres").inc()
         async with self._busy:
+            await self._reopen(stop)
+        log.info("Postgres is back")
+
+    async def _reopen(self, stop: asyncio.Event) -> None:
+        """Open the tables that are live and take the partitions there, tried until it works. The
+        caller holds `_busy`."""
+        while not stop.is_set():
             if self._store is not None:
                 with contextlib.suppress(psycopg.Error):
                     await self._store.close()
-            while not stop.is_set():
-                try:
-                    await self._open_store()
-                    await self._take(tp.partition for tp in self._consumer.assignment())
-                except (Unreachable, *DATABASE_AWAY):
-                    await _sleep(RETRY_S, stop)
-                else:
-                    log.info("Postgres is back")
-                    return
+            try:
+                await self._open_store()
+                await self._take(tp.partition for tp in self._consumer.assignment())
+            except GenerationChanged:
+                continue
+            except (Unreachable, *DATABASE_AWAY):
+                await _sleep(RETRY_S, stop)
+            else:
+                return
 
-    async def _log_mismatch(self) -> LogMismatch:
-        partitions = [TopicPartition(self._topics.events, p) for p in self.owned]
-        first = await self._consumer.beginning_offsets(partitions)
-        end = await self._consumer.end_offsets(partitions)
-        for tp in partitions:
-            at = self.owned[tp.partition].next_offset
-            if not first[tp] <= at <= end[tp]:
-                return LogMismatch(
-                    f"partition {tp.partition} of {tp.topic}: the next event to fold is at offset "
-                    f"{at}, but the log holds {first[tp]} to {end[tp]}. Was the topic emptied or "
-                    "created anew? The evidence in Postgres no longer matches it"
-                )
-        return LogMismatch(f"{self._topics.events}: an offset to fold is not in the log")
+    async def _follow_generation(self, stop: asyncio.Event) -> None:
+        """Go on with the tables that have become live, from the offsets that they have."""
+        async with self._busy:
+            await self._reopen(stop)
+        if self._store is not None and (generation := self._store.generation) is not None:
+            number, name, command = generation.number, generation.name, generation.command
+            log.info("other tables are live", generation=number, name=name, command=command)
+
+    async def _watch_generation(self) -> None:
+        """Notice a switch while nothing comes, and tell of it where replays see it."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            assert self._store is not None
+            if self._busy.locked() and self._store.unannounced is None:
+                continue  # a batch is being written: it will be fenced
+            try:
+                async with self._busy:
+                    self._switched = not await self._store.is_live()
+                    if 0 in self.owned and not self._switched:  # one worker of all
+                        await announce(self._producer, self._topics.events, self._store)
+            except (KafkaError, *DATABASE_AWAY) as error:
+                log.debug("not looked for a switch", error=repr(error))
+                await asyncio.sleep(RETRY_S)
 
     async def _publish(self) -> None:
         while True:

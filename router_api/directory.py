@@ -2,6 +2,9 @@
 
 Configurations and evidence come from two topics without an order between them, so each is kept
 whether or not the other is there yet.
+
+All evidence in use is of one generation, that of all routers. A newer one is kept aside until it is
+complete, and then takes the place of everything, in one step.
 """
 
 from __future__ import annotations
@@ -10,11 +13,18 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from router_api.arriving import Arriving
 from router_api.errors import UnknownRouter, listed, quoted
 from router_api.routing.router import MIN_REBUILD_INTERVAL_MS, Router
-from router_api.routing.state import PartitionProgress, RouterState, ShareKey
+from router_api.routing.state import (
+    MAX_GENERATION,
+    PartitionProgress,
+    RouterState,
+    ShareKey,
+    is_possible,
+)
 from schemas.errors import InvalidConfig
-from schemas.events import RouterConfigured
+from schemas.events import Progress, RouterConfigured
 from schemas.router_config import parse_config
 from schemas.snapshot import Snapshot
 from schemas.topics import DEFAULT_EVENT_PARTITIONS
@@ -38,6 +48,8 @@ class Directory:
     ) -> None:
         """`partitions` of the events topic; the interval is that of `Router`."""
         self.progress = PartitionProgress()
+        self.generation = 0
+        self._arriving: dict[int, Arriving] = {}
         self._partitions = partitions
         self._min_rebuild_interval_ms = min_rebuild_interval_ms
         self._routers: dict[str, Router] = {}
@@ -68,7 +80,7 @@ class Directory:
         """What is known of a router, whether it is configured or not."""
         state = self._states.get(router)
         if state is None:
-            state = self._states[router] = RouterState(self._partitions)
+            state = self._states[router] = RouterState(self._partitions, self.generation)
         return state
 
     def apply_config(self, event: RouterConfigured) -> bool:
@@ -100,11 +112,61 @@ class Directory:
         return self._routers.pop(router, None) is not None
 
     def apply_snapshot(self, snapshot: Snapshot, applied_at_ms: int) -> bool:
-        """Take in a share of evidence. True if it changed something. Never raises."""
+        """Take in a share of evidence. True if it changed something. Never raises.
+
+        One of a newer generation is kept aside, one of an older one ignored.
+        """
+        if snapshot.generation > self.generation and is_possible(snapshot):
+            self._of(snapshot.generation).add_share(snapshot, applied_at_ms)
+            return False
         return self.state(snapshot.router).apply(snapshot, applied_at_ms)
+
+    def apply_progress(self, progress: Progress) -> bool:
+        """Take in how far a partition is, behind all its shares. True if it changed something.
+
+        Changes over to a newer generation when this was the last of it that was missing.
+        """
+        if progress.generation < self.generation or progress.generation > MAX_GENERATION:
+            return False
+        if progress.generation == self.generation:
+            return self.progress.apply(progress)
+        arriving = self._of(progress.generation)
+        arriving.add_progress(progress)
+        if arriving.is_complete(self._partitions):
+            self._change_over(progress.generation)
+        return True
+
+    @property
+    def settled(self) -> bool:
+        """False while a newer generation is incomplete. Until then a state that was read from the
+        beginning may lack shares: in the topic those of the newer one have taken their place."""
+        return not self._arriving
+
+    def _of(self, generation: int) -> Arriving:
+        return self._arriving.setdefault(generation, Arriving())
+
+    def _change_over(self, generation: int) -> None:
+        arrived = self._arriving[generation]
+        self._arriving = {g: each for g, each in self._arriving.items() if g > generation}
+        self.generation = generation
+        self.progress = PartitionProgress()
+        for state in self._states.values():
+            state.begin(generation)
+        for snapshot, applied_at_ms in arrived.shares:
+            self.state(snapshot.router).apply(snapshot, applied_at_ms)
+        for progress in arrived.progress:
+            self.progress.apply(progress)
+
+    def remove_progress(self, partition: int) -> None:
+        """Forget how far a partition is (a tombstone was read)."""
+        self.progress.remove(partition)
+        for arriving in self._arriving.values():
+            arriving.remove_progress(partition)
 
     def remove_share(self, key: ShareKey) -> bool:
         """Forget a share of evidence (a tombstone was read). True if it was known."""
+        for arriving in self._arriving.values():
+            arriving.remove_share(key)
         state = self._states.get(key.router)
         return state is not None and state.remove(key.request_type, key.partition)
 

@@ -35,9 +35,9 @@ Fault = Literal["undecodable", "unknown_schema", "invalid_config", "wrong_event"
 
 _PROGRESS_KEY: Final = re.compile(rb"/progress/([0-9]{1,10})")
 # By event, the fields that say which of two records of one key is newer.
-_POSITION_FIELDS: Final[Mapping[str, tuple[str, str]]] = {
-    "snapshot": ("epoch", "source_offset"),
-    "progress": ("epoch", "next_offset"),
+_POSITION_FIELDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "snapshot": ("generation", "epoch", "source_offset"),
+    "progress": ("generation", "epoch", "next_offset"),
 }
 
 
@@ -110,8 +110,9 @@ class Intake:
                 self._remove(key)
             else:
                 by_key.setdefault(key, []).append(record)
-        for same_key in by_key.values():
-            self._apply_newest(same_key, now_ms)
+        # A partition's progress says that all shares before it are known, so these come first.
+        for key in sorted(by_key, key=lambda each: _progress_partition(each) is not None):
+            self._apply_newest(by_key[key], now_ms)
             yield
 
     def _apply_config(self, record: Record, key: bytes) -> None:
@@ -133,7 +134,7 @@ class Intake:
         if (share := ShareKey.parse(key)) is not None:
             self.directory.remove_share(share)
         elif (partition := _progress_partition(key)) is not None:
-            self.directory.progress.remove(partition)
+            self.directory.remove_progress(partition)
 
     def _apply_newest(self, records: Sequence[Record], now_ms: int) -> None:
         """Apply the record with the highest position; if that one is bad, the next."""
@@ -154,7 +155,13 @@ class Intake:
             self.observer.share_applied(ShareKey.of(snapshot), snapshot.source_offset)
 
     def _take_progress(self, progress: Progress) -> None:
-        if self.directory.progress.apply(progress) and self.observer is not None:
+        before = self.directory.generation
+        if not self.directory.apply_progress(progress) or self.observer is None:
+            return
+        if self.directory.generation != before:
+            for key, source_offset in self.directory.shares():
+                self.observer.share_applied(key, source_offset)
+        if self.directory.generation == progress.generation:
             self.observer.progressed(progress)
 
     def _decoded(self, record: Record) -> RouterConfigured | Snapshot | Progress | None:
@@ -172,8 +179,8 @@ class Intake:
             return None
         return event
 
-    def _position(self, record: Record) -> tuple[int, int] | None:
-        """(epoch, offset) of a snapshot or a progress, without decoding the rest of it."""
+    def _position(self, record: Record) -> tuple[int, ...] | None:
+        """(generation, epoch, offset) of a snapshot or a progress, without decoding the rest."""
         try:
             schema = schema_of(record.value or b"")
             if schema.event not in _POSITION_FIELDS:
@@ -184,8 +191,7 @@ class Intake:
             fields = cast(
                 dict[str, int], fastavro.schemaless_reader(head, _head_schema(schema.name), None)
             )
-            epoch, offset = _POSITION_FIELDS[schema.event]
-            return fields[epoch], fields[offset]
+            return tuple(fields[name] for name in _POSITION_FIELDS[schema.event])
         except ContractError as error:
             self._bad.add(_fault(error), record)
         except Exception:  # fastavro raises whatever the broken bytes lead it into

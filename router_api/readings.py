@@ -31,6 +31,11 @@ def learning(
         "1 while the state follows the log, 0 while it is only kept in memory",
         connected,
     )
+    yield _gauge(
+        "routefold_state_generation",
+        "Number of the generation that picks are made from: the promotes and rollbacks so far",
+        directory.generation,
+    )
     yield _counter(
         "routefold_refused_evidence_rows",
         "Rows of snapshots that could not be evidence",

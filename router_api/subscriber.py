@@ -147,8 +147,12 @@ class Subscriber:
         """
         directory = self._new_directory()
         intake = Intake(self._topics, directory, self.bad_records)
-        while not feed.caught_up:
+        waiting = False
+        while not (feed.caught_up and directory.settled):
             await self._take(intake, await feed.poll())
+            if feed.caught_up and not directory.settled and not waiting:
+                waiting = True
+                log.info("waiting for the consumers to publish all of the state that is live now")
         await self._use(directory)
         intake.observer = self._observer
         resting_until = monotonic()

@@ -21,10 +21,10 @@ import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.errors import ContractError, Undecodable, UnknownSchema
-from schemas.events import Outcome, Progress, RouterConfigured, Turn
+from schemas.events import GenerationPromoted, Outcome, Progress, RouterConfigured, Turn
 from schemas.snapshot import Snapshot, pack_evidence, unpack_evidence
 
-Event = Turn | Outcome | RouterConfigured | Snapshot | Progress
+Event = Turn | Outcome | RouterConfigured | GenerationPromoted | Snapshot | Progress
 
 MAGIC: Final = b"\xc3\x01"
 PREFIX_BYTES: Final = 10
@@ -34,6 +34,7 @@ CURRENT: Final[Mapping[type[Event], str]] = MappingProxyType(
         Turn: "turn.v1",
         Outcome: "outcome.v1",
         RouterConfigured: "router_configured.v1",
+        GenerationPromoted: "generation_promoted.v1",
         Snapshot: "snapshot.v1",
         Progress: "progress.v1",
     }
@@ -167,6 +168,14 @@ def _configured_record(event: RouterConfigured) -> dict[str, Any]:
     return {name: getattr(event, name) for name in RouterConfigured.__dataclass_fields__}
 
 
+def _promoted_record(event: GenerationPromoted) -> dict[str, Any]:
+    record = {name: getattr(event, name) for name in GenerationPromoted.__dataclass_fields__}
+    for name in ("starts", "offsets"):
+        places = sorted(record[name].items())
+        record[name] = [{"partition": partition, "offset": offset} for partition, offset in places]
+    return record
+
+
 def _progress_record(progress: Progress) -> dict[str, Any]:
     return {name: getattr(progress, name) for name in Progress.__dataclass_fields__}
 
@@ -193,6 +202,14 @@ def _to_configured(record: dict[str, Any]) -> RouterConfigured:
     return RouterConfigured(**{**record, "occurred_at": _millis(record)})
 
 
+def _to_promoted(record: dict[str, Any]) -> GenerationPromoted:
+    places = {
+        name: {at["partition"]: at["offset"] for at in record[name]}
+        for name in ("starts", "offsets")
+    }
+    return GenerationPromoted(**{**record, **places, "occurred_at": _millis(record)})
+
+
 def _to_snapshot(record: dict[str, Any]) -> Snapshot:
     arms = record.pop("arms")
     evidence = unpack_evidence(arms, record.pop("evidence"))
@@ -208,6 +225,7 @@ _TO_RECORD: Final[Mapping[type[Event], Callable[[Any], dict[str, Any]]]] = {
     Turn: _turn_record,
     Outcome: _outcome_record,
     RouterConfigured: _configured_record,
+    GenerationPromoted: _promoted_record,
     Snapshot: _snapshot_record,
     Progress: _progress_record,
 }
@@ -216,6 +234,7 @@ _FROM_RECORD: Final[Mapping[str, Callable[[dict[str, Any]], Event]]] = {
     "turn": _to_turn,
     "outcome": _to_outcome,
     "router_configured": _to_configured,
+    "generation_promoted": _to_promoted,
     "snapshot": _to_snapshot,
     "progress": _to_progress,
 }

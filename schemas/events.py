@@ -11,6 +11,7 @@ from typing import Literal
 
 Mode = Literal["live", "observe", "bypass"]
 Status = Literal["none", "ok", "error", "timeout", "cancelled"]
+Switch = Literal["promote", "rollback"]
 
 
 def uuid7_time_ms(turn_id: bytes) -> int:
@@ -107,10 +108,35 @@ class RouterConfigured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationPromoted:
+    """The live state was replaced by another fold of the same log. Offsets are by partition.
+
+    Written to every partition, so that whoever reads any of them sees it.
+    """
+
+    generation: int
+    command: Switch
+    name: str
+    settings: str
+    starts: Mapping[int, int] = field(default_factory=dict)
+    offsets: Mapping[int, int] = field(default_factory=dict)
+    occurred_at: int
+    source: str
+
+    @property
+    def key(self) -> bytes:
+        return f"/generation/{self.generation}".encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one events partition has been folded, with its counts since the topic's beginning."""
+    """How far one events partition has been folded, with its counts since the topic's beginning.
+
+    Published behind all shares of its partition: who has read it has read those of its generation.
+    """
 
     partition: int
+    generation: int = 0
     epoch: int
     next_offset: int
     folded: int

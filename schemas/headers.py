@@ -7,21 +7,24 @@ from typing import Final
 from uuid import UUID
 
 from schemas.codec import current
-from schemas.events import Outcome, RouterConfigured, Turn
+from schemas.events import GenerationPromoted, Outcome, RouterConfigured, Turn
 
 SPEC_VERSION: Final = b"1.0"
 CONTENT_TYPE: Final = b"application/avro"
 
 
 def cloud_event_headers(
-    event: Turn | Outcome | RouterConfigured, traceparent: str | None = None
+    event: Turn | Outcome | RouterConfigured | GenerationPromoted,
+    traceparent: str | None = None,
 ) -> list[tuple[str, bytes]]:
     """CloudEvents attributes of an event, and the W3C trace context where the caller has one."""
-    event_id = (
-        f"{event.router}@{event.version}"
-        if isinstance(event, RouterConfigured)
-        else str(UUID(bytes=event.event_id))
-    )
+    match event:
+        case RouterConfigured():
+            event_id = f"{event.router}@{event.version}"
+        case GenerationPromoted():
+            event_id = f"generation@{event.generation}"
+        case _:
+            event_id = str(UUID(bytes=event.event_id))
     occurred_at = datetime.fromtimestamp(event.occurred_at / 1000, UTC)
     headers = [
         ("ce_specversion", SPEC_VERSION),

@@ -1,7 +1,8 @@
 """A snapshot: one partition's share of the evidence of one (router, request type).
 
-Shares are summed by the routers. A share with a higher (epoch, source offset) replaces a lower one;
-anything else is a repeat or comes from a fenced writer, and is ignored.
+Shares are summed by the routers, never those of two generations. A share with a higher (generation,
+epoch, source offset) replaces a lower one; anything else is a repeat or comes from a fenced writer,
+and is ignored.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Snapshot:
     router: str
     request_type: str
     partition: int
+    generation: int = 0
     epoch: int
     source_offset: int
     as_of_ms: int
@@ -44,9 +46,9 @@ class Snapshot:
         return snapshot_key(self.router, self.request_type, self.partition)
 
     @property
-    def position(self) -> tuple[int, int]:
-        """Orders the shares of one key: the writer's epoch first, then its progress."""
-        return self.epoch, self.source_offset
+    def position(self) -> tuple[int, int, int]:
+        """Orders the shares of one key: generation, the writer's epoch, its progress."""
+        return self.generation, self.epoch, self.source_offset
 
 
 def pack_evidence(evidence: Evidence, seen_ms: Mapping[str, int]) -> dict[str, Any]:

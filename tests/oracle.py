@@ -96,8 +96,7 @@ class Oracle:
     def _fold_one(self, event: Turn | Outcome) -> None:
         config = self._configs[event.router]
         self._stream_time_ms = max(self._stream_time_ms, event.occurred_at)
-        at_ms = int.from_bytes(event.turn_id[:6], "big")
-        if at_ms < self._stream_time_ms - config.attribution_window_s * 1000:
+        if self._is_late(event.turn_id, config):
             self.late += 1
             return
         freed = self._void(event, config) if isinstance(event, Outcome) else []
@@ -107,6 +106,10 @@ class Oracle:
         for metric in freed:
             self._let_in(event.turn_id, metric, config)
         self._follow_session(event, config)
+
+    def _is_late(self, turn_id: bytes, config: RouterConfig) -> bool:
+        at_ms = int.from_bytes(turn_id[:6], "big")
+        return at_ms < self._stream_time_ms - config.attribution_window_s * 1000
 
     def _void(self, event: Outcome, config: RouterConfig) -> list[str]:
         """Take back what the voided outcome has added; the metrics that are free again."""
@@ -160,6 +163,8 @@ class Oracle:
             return
         session = (event.router, event.session_id)
         last = self._last.get(session)
+        if last is not None and self._is_late(last.turn_id, config):
+            last = None  # the session begins anew
         if isinstance(event, Outcome):
             if last is not None and last.turn_id == event.turn_id:
                 self._serve(event, last)
@@ -171,6 +176,9 @@ class Oracle:
                 if signal not in config.rewards:
                     continue
                 self._credit(session, last, signal, config)
+        if last is None:
+            self._exchanges[session] = 0
+            self._thanked.discard(session)
         self._last[session] = event
         self._exchanges[session] += 1
 
@@ -183,13 +191,10 @@ class Oracle:
     def _credit(
         self, session: tuple[str, str], last: Turn, signal: str, config: RouterConfig
     ) -> None:
-        at_ms = int.from_bytes(last.turn_id[:6], "big")
         if signal == "satisfaction":
             if session in self._thanked or self._exchanges[session] < 2:
                 return
             self._thanked.add(session)
-        if at_ms < self._stream_time_ms - config.attribution_window_s * 1000:
-            return
         arm = [_arm(last), *self._served[last.turn_id].values()][-1]
         credited = replace(last, arm=arm, arm_served=None)
         value = 1.0 if signal == "satisfaction" else 0.0

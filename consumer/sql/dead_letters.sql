@@ -17,6 +17,7 @@ LEFT JOIN dead_letters AS a
 LEFT JOIN partition_progress AS p ON p.partition = d.redriven_partition
 LEFT JOIN dead_letters AS f
     ON f.redriven_partition = d.partition AND f.redriven_offset = d.record_offset
+    AND f.redriven_at IS NOT NULL
 WHERE (%(reason)s::text IS NULL OR d.reason = %(reason)s)
   AND (%(partition)s::int IS NULL
        OR d.partition = %(partition)s AND d.record_offset = %(record_offset)s)

@@ -93,6 +93,16 @@ FROM incoming_sessions AS i JOIN sessions AS s USING (partition, session)
 -- name: copy_changed_sessions
 COPY changed_sessions FROM STDIN
 
+-- name: copy_new_sessions
+COPY sessions (partition, session, turn_id, router, request_type, arm, exchanges, satisfied, moves)
+FROM STDIN
+
+-- name: update_sessions
+UPDATE sessions AS s
+SET turn_id = c.turn_id, request_type = c.request_type, arm = c.arm, exchanges = c.exchanges,
+    satisfied = c.satisfied, moves = c.moves
+FROM changed_sessions AS c WHERE s.partition = c.partition AND s.session = c.session
+
 -- name: save_sessions
 INSERT INTO sessions SELECT * FROM changed_sessions
 ON CONFLICT (partition, session)
@@ -103,6 +113,12 @@ DO UPDATE SET turn_id = EXCLUDED.turn_id, router = EXCLUDED.router,
 
 -- name: forget_sessions
 DELETE FROM sessions WHERE partition = %(partition)s AND turn_id < %(before)s
+
+-- name: newest_turns
+SELECT p.partition,
+       (SELECT t.turn_id FROM turn_states AS t WHERE t.partition = p.partition
+        ORDER BY t.turn_id DESC LIMIT 1)
+FROM unnest(%(partitions)s::int[]) AS p (partition)
 
 -- name: forget_turns
 -- Turn ids begin with their time, so one bound names all turns whose window has passed.

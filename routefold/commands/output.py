@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+
+from routefold.errors import Failure
 
 # A pipe has no width; 80 columns would break tables that a log file has room for.
 _PIPE_COLUMNS: Final = 120
@@ -28,3 +31,14 @@ def say(text: str) -> None:
 def print_json(document: Any) -> None:
     """A JSON document on standard output."""
     print(json.dumps(document, indent=2, ensure_ascii=False), flush=True)
+
+
+def write_json(file: Path, document: Any) -> None:
+    """A JSON document into a file; `-` is standard output. Raises Failure."""
+    if file == Path("-"):
+        print_json(document)
+        return
+    try:
+        file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise Failure(f"{file} can't be written ({error.strerror})") from error

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, Self
@@ -29,6 +29,8 @@ from schemas.topics import DEFAULT_EVENT_PARTITIONS
 
 # A version names every partition up to the highest: one corrupt number must not make it megabytes.
 MAX_PARTITIONS: Final = 4096
+# One corrupt number must not keep a router waiting for the rest of its generation.
+MAX_GENERATION: Final = 1_000_000
 # Turn times are the 48 bits of a UUIDv7.
 _MAX_TIME_MS: Final = (1 << 48) - 1
 # 2^64 observations of the heaviest weight, 2^32. Above, sums would leave the range of a double.
@@ -73,7 +75,7 @@ class Counts(NamedTuple):
 class Share:
     """One partition's part of the evidence of a type, without the rows that were refused."""
 
-    position: tuple[int, int]
+    position: tuple[int, int, int]
     as_of_ms: int
     counts: Counts
     seen_ms: Mapping[str, int]
@@ -83,7 +85,7 @@ class Share:
 
     @property
     def source_offset(self) -> int:
-        return self.position[1]
+        return self.position[2]
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,14 @@ class Reading:
 
 
 class TypeState:
-    """The shares of one (router, request type). `revision` rises with every change."""
+    """The shares of one (router, request type), all of one generation. `revision` rises with every
+    change."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, generation: int = 0) -> None:
         self.revision = 0
         self.shares: dict[int, Share] = {}
         self._partitions = partitions
+        self._generation = generation
         self._reading: Reading | None = None
 
     def apply(self, snapshot: Snapshot, applied_at_ms: int) -> bool:
@@ -136,10 +140,16 @@ class TypeState:
         self._changed()
         return True
 
+    def begin(self, generation: int) -> None:
+        """Forget everything, and wait for the shares of another generation."""
+        self.shares.clear()
+        self._generation = generation
+        self._changed()
+
     def read(self) -> Reading:
         """The merged evidence; computed once per revision."""
         if self._reading is None:
-            self._reading = _merge(self.shares, self._partitions)
+            self._reading = _merge(self.shares, self._partitions, self._generation)
         return self._reading
 
     def _changed(self) -> None:
@@ -150,34 +160,44 @@ class TypeState:
 class RouterState:
     """Everything learned of one router, by request type. Not thread-safe."""
 
-    def __init__(self, partitions: int = DEFAULT_EVENT_PARTITIONS) -> None:
+    def __init__(self, partitions: int = DEFAULT_EVENT_PARTITIONS, generation: int = 0) -> None:
         """`partitions` of the events topic: the places in a snapshot version."""
         self.refused_rows = 0
         self.refused_snapshots = 0
         self._partitions = partitions
+        self._generation = generation
         self._types: dict[str, TypeState] = {}
 
     def of(self, request_type: str) -> TypeState:
         """The state of a type, empty if nothing is known; the same object for ever."""
         state = self._types.get(request_type)
         if state is None:
-            state = self._types[request_type] = TypeState(self._partitions)
+            state = self._types[request_type] = TypeState(self._partitions, self._generation)
         return state
 
     def apply(self, snapshot: Snapshot, applied_at_ms: int) -> bool:
-        """Take in a snapshot. True if it changed something: it is newer than what is known.
+        """Take in a snapshot. True if it changed something: it is newer than what is known, and of
+        this generation.
 
         Never raises: a snapshot whose position or time is impossible is refused and counted, and
         so is each impossible row of any other.
         """
-        if not _is_possible(snapshot):
+        if not is_possible(snapshot):
             self.refused_snapshots += 1
+            return False
+        if snapshot.generation != self._generation:
             return False
         state = self.of(snapshot.request_type)
         if not state.apply(snapshot, applied_at_ms):
             return False
         self.refused_rows += state.shares[snapshot.partition].refused_rows
         return True
+
+    def begin(self, generation: int) -> None:
+        """Forget everything, and wait for the shares of another generation."""
+        self._generation = generation
+        for state in self._types.values():
+            state.begin(generation)
 
     def remove(self, request_type: str, partition: int) -> bool:
         """Forget a share (a tombstone was read). True if there was one."""
@@ -221,8 +241,7 @@ class PartitionProgress:
     def apply(self, progress: Progress) -> bool:
         """Take it unless something as new is known. True if it changed something."""
         known = self._latest.get(progress.partition)
-        position = progress.epoch, progress.next_offset
-        if known is not None and position <= (known.epoch, known.next_offset):
+        if known is not None and position_of(progress) <= position_of(known):
             return False
         self._latest[progress.partition] = progress
         return True
@@ -237,9 +256,16 @@ class PartitionProgress:
         return sum(progress.dead for progress in self._latest.values())
 
 
-def _is_possible(snapshot: Snapshot) -> bool:
+def position_of(progress: Progress) -> tuple[int, int, int]:
+    """Orders what is said of a partition: generation, the writer's epoch, its progress."""
+    return progress.generation, progress.epoch, progress.next_offset
+
+
+def is_possible(snapshot: Snapshot) -> bool:
+    """True for a snapshot whose position and time can be those of one."""
     return (
         0 <= snapshot.partition < MAX_PARTITIONS
+        and 0 <= snapshot.generation <= MAX_GENERATION
         and snapshot.epoch >= 0
         and snapshot.source_offset >= 0
         and 0 <= snapshot.as_of_ms <= _MAX_TIME_MS
@@ -274,7 +300,14 @@ def _checked(snapshot: Snapshot, applied_at_ms: int) -> Share:
     return Share(snapshot.position, as_of_ms, counts, seen_ms, rows, refused, applied_at_ms)
 
 
-def _merge(shares: Mapping[int, Share], partitions: int) -> Reading:
+def version_of(generation: int, places: Iterable[str]) -> str:
+    """The name of a state: the source offset of each partition's share, `-` for none, joined by
+    dots; from generation 1 on with its number in front, as in `2:1204.-.998.310`."""
+    offsets = ".".join(places)
+    return f"{generation}:{offsets}" if generation else offsets
+
+
+def _merge(shares: Mapping[int, Share], partitions: int, generation: int) -> Reading:
     total: dict[SeriesKey, Sums] = {}
     seen_ms: dict[str, int] = {}
     for share in shares.values():
@@ -286,9 +319,12 @@ def _merge(shares: Mapping[int, Share], partitions: int) -> Reading:
     as_of_ms = max((share.as_of_ms for share in shares.values()), default=0)
     places = max((partitions, *(partition + 1 for partition in shares)))
     return Reading(
-        version=".".join(
-            str(shares[partition].source_offset) if partition in shares else NO_SHARE
-            for partition in range(places)
+        version=version_of(
+            generation,
+            (
+                str(shares[partition].source_offset) if partition in shares else NO_SHARE
+                for partition in range(places)
+            ),
         ),
         as_of_ms=as_of_ms,
         applied_at_ms=max((share.applied_at_ms for share in shares.values()), default=None),

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 
 from schemas.codec import CURRENT, Event, encode
-from schemas.events import Outcome, Progress, RouterConfigured, Turn
+from schemas.events import GenerationPromoted, Outcome, Progress, RouterConfigured, Turn
 from schemas.evidence import SeriesKey, Sums
 from schemas.snapshot import Snapshot
 from tests.factories import T0, uuid7
@@ -67,10 +67,21 @@ EXAMPLES: dict[str, Event] = {
         occurred_at=T0,
         source="routefold apply",
     ),
+    "generation_promoted.v1": GenerationPromoted(
+        generation=2,
+        command="promote",
+        name="clean",
+        settings='{"exclude_sources":["importer"]}',
+        starts={0: 5, 1: 0},
+        offsets={0: 1204, 1: 998},
+        occurred_at=T0,
+        source="routefold promote",
+    ),
     "snapshot.v1": Snapshot(
         router="chat",
         request_type="writing",
         partition=2,
+        generation=4,
         epoch=7,
         source_offset=1204,
         as_of_ms=T0,
@@ -85,6 +96,7 @@ EXAMPLES: dict[str, Event] = {
     ),
     "progress.v1": Progress(
         partition=2,
+        generation=4,
         epoch=7,
         next_offset=1204,
         folded=1000,

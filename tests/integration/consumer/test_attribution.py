@@ -144,7 +144,27 @@ async def test_a_reaction_to_a_turn_long_ago_is_refused(writer: Writer, database
     await writer.write({0: records([CONFIG, old, new])})
     assert credited(database) == {}
     await writer.forget_sessions()
-    assert table(database, "SELECT exchanges FROM sessions") == [(2,)]
+    assert table(database, "SELECT exchanges FROM sessions") == [(1,)]
+
+
+@pytest.mark.parametrize("housekeeping", [False, True])
+async def test_a_session_begins_anew_after_its_window_whatever_has_been_cleaned_up(
+    writer: Writer, database: str, housekeeping: bool
+) -> None:
+    rng = random.Random(10)
+    hours_ms = 3_600_000
+    at_hours = {0: (), 1: (), 2: ("satisfaction",), 40: (), 41: (), 42: ("satisfaction",)}
+    turns = [
+        turn(uuid7(T0 + hours * hours_ms, rng), session_id="s", reaction=reaction)
+        for hours, reaction in at_hours.items()
+    ]
+    elsewhere = turn(uuid7(T0 + 39 * hours_ms, rng), session_id="other")
+    await writer.write({0: records([CONFIG, *turns[:3], elsewhere])})
+    if housekeeping:
+        await writer.forget()
+        await writer.forget_sessions()
+    await writer.write({0: records(turns[3:], 5)})
+    assert credited(database) == {("general", "a", "satisfaction"): 2}
 
 
 async def test_session_ids_are_not_stored(writer: Writer, database: str) -> None:

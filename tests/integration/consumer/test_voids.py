@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from consumer.recent import RecentSessions, RecentTurns
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.codec import Event
@@ -26,17 +27,17 @@ SIGNALS = {"satisfaction": 0.5, "misalignment": 0.5, "failure": 0.5}
 CONFIG = configured(config(arms=ARMS, rewards={"quality": 1.0, **SIGNALS}))
 COUNTS = "SELECT sum(folded), sum(duplicates), sum(late) FROM event_counts"
 
-Open = Callable[[], Awaitable[Writer]]
+Open = Callable[..., Awaitable[Writer]]
 
 
 @pytest.fixture
 async def open_writer(database: str) -> AsyncIterator[Open]:
-    """A writer of partition 0 that knows only what the store does."""
+    """A writer that knows only what the store does, and remembers at most so much."""
     stores: list[Store] = []
 
-    async def open_one() -> Writer:
+    async def open_one(turns: int = 1000, sessions: int = 1000) -> Writer:
         stores.append(await Store.connect(database))
-        writer = Writer(stores[-1])
+        writer = Writer(stores[-1], turns=RecentTurns(turns), sessions=RecentSessions(sessions))
         await writer.take([0, 1])
         return writer
 
@@ -179,21 +180,21 @@ async def test_a_fallback_that_was_taken_back_gets_no_credit(
     assert {row[2] for row in evidence(database) if row[3] == "failure"} == {"a"}
 
 
+@pytest.mark.parametrize("remembered", [1, 10, 1000])
 async def test_any_batching_over_any_restarts_is_the_count_by_hand(
-    open_writer: Open, database: str
+    open_writer: Open, database: str, remembered: int
 ) -> None:
     """Traffic with signals, repeats, second opinions, corrections and retractions."""
-    rng = random.Random(7)
+    rng = random.Random(remembered)
     events = eventful(rng, 150)
-    whole = await open_writer()
-    await write(whole, CONFIG, *events, partition=1)
+    await write(await open_writer(), CONFIG, *events, partition=1)
     at = 0
     log: list[Event] = [CONFIG, *events]
+    writer = await open_writer(remembered, remembered)
     while at < len(log):
+        if rng.random() < 0.1:
+            writer = await open_writer(remembered, remembered)
         step = rng.randrange(1, 40)
-        writer = await open_writer() if rng.random() < 0.3 else whole
-        if writer is whole:
-            await whole.take([0])
         await write(writer, *log[at : at + step])
         at += step
     oracle = Oracle().fold([CONFIG, *events])

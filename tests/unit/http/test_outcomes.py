@@ -14,6 +14,7 @@ from tests.unit.http.asgi import Caller
 from tests.unit.http.loopback import CONFIG, Log, Picking, loopback_service
 
 OUTCOMES = "/v1/outcomes"
+ID = uuid4()
 
 
 @pytest.fixture
@@ -71,6 +72,22 @@ async def test_an_outcome_is_published_with_its_turns_address(
     ]
 
 
+async def test_a_retraction_and_signals_are_published(api: Caller, log: Log, token: str) -> None:
+    await api.put("/v1/routers/main", CONFIG | {"rewards": {"quality": 1, "failure": 0.5}})
+    wrong, reaction = uuid4(), uuid4()
+    answer = await api.post(
+        OUTCOMES,
+        [
+            {"turn_token": token, "voids": str(wrong)},
+            {"turn_token": token, "outcome_id": str(reaction), "signals": ["failure"]},
+        ],
+    )
+    assert answer.status == 202
+    retraction, told = log.of(Outcome)
+    assert (retraction.voids, retraction.scores, retraction.signals) == (wrong.bytes, {}, ())
+    assert (told.voids, told.signals) == (None, ("failure",))
+
+
 async def test_an_array_is_accepted_in_its_order(api: Caller, log: Log, token: str) -> None:
     scores = [0.25, 0.5, 0.75]
     answer = await api.post(
@@ -104,6 +121,11 @@ async def test_an_empty_and_a_too_long_batch_are_422(
         ({"scores": {"quality": -0.01}}, "invalid-request", "scores.quality"),
         ({"scores": {"wit": 0.5}}, "invalid-outcome", "scores.wit"),
         ({"scores": {"error": 0.5}}, "invalid-outcome", "scores.error"),
+        ({"signals": ["anger"]}, "invalid-outcome", "signals.0"),
+        ({"signals": ["failure"]}, "invalid-outcome", "signals.0"),
+        ({"signals": "failure"}, "invalid-request", "signals"),
+        ({"voids": "7"}, "invalid-request", "voids"),
+        ({"outcome_id": str(ID), "voids": str(ID)}, "invalid-outcome", "voids"),
         ({"arm_served": "nobody"}, "unknown-arm", "arm_served"),
         ({"turn_token": "forged"}, "bad-token", "turn_token"),
         ({"occurred_at": "2999-01-01T00:00:00Z"}, "invalid-outcome", "occurred_at"),

@@ -1,0 +1,95 @@
+"""Where in the log the live tables and a rebuild part. Pure, but for the fold it drives.
+
+Of the past the live tables keep nothing but sums, so what can be said of an evidence row is this:
+
+- Where its live sums are those of a rebuild up to some event, they part there, exactly: the live
+  tables lack that event and those behind it.
+- Else no offset before the row's first event can have made the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from consumer.fold import ShareKey
+from consumer.rebuild.state import Evaluated, PartitionFold
+from consumer.records import LogRecord
+from schemas.evidence import ZERO, SeriesKey, Sums
+
+Row = tuple[ShareKey, SeriesKey]
+
+
+class Parting(NamedTuple):
+    """`first` is the offset of the first event that adds to the row; `exact` that of the first one
+    the live sums lack, where they are what a rebuild had before it."""
+
+    first: int
+    exact: int | None
+
+    @property
+    def offset(self) -> int:
+        return self.first if self.exact is None else self.exact
+
+
+class Search:
+    """Folds a partition anew until every wanted row's parting is known.
+
+    `live` holds the live sums of each wanted row, ZERO for one that the live tables lack.
+    """
+
+    def __init__(self, state: PartitionFold, live: Mapping[Row, Sums]) -> None:
+        self._state = state
+        self._live = live
+        self._sums = dict.fromkeys(live, ZERO)
+        self._first: dict[Row, int] = {}
+        self._passed: dict[Row, int | None] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """True when nothing further in the log can change what was found."""
+        return len(self._passed) == len(self._live)
+
+    def found(self) -> dict[Row, Parting]:
+        """The parting of every wanted row that any event adds to."""
+        return {row: Parting(first, self._passed.get(row)) for row, first in self._first.items()}
+
+    def fold(self, records: Sequence[LogRecord]) -> None:
+        """Go on with the records that follow."""
+        for piece in self._state.pieces(records):
+            self._fold(piece)
+        self._state.pass_over(records)
+
+    def _fold(self, records: Sequence[LogRecord]) -> None:
+        found = self._state.evaluate(records)
+        added = self._added(found)
+        if len(records) > 1 and any(self._tells(row, more) for row, more in added.items()):
+            middle = len(records) // 2
+            self._fold(records[:middle])
+            self._fold(records[middle:])
+            return
+        for row, more in added.items():
+            self._note(row, more, records[0].offset)
+        self._state.apply(records, found)
+
+    def _added(self, found: Evaluated) -> dict[Row, Sums]:
+        evidence = found.fold.evidence
+        return {
+            (share, series): evidence[share][series]
+            for share, series in self._live
+            if share in evidence and series in evidence[share]
+        }
+
+    def _tells(self, row: Row, more: Sums) -> bool:
+        """True where the event that matters for a row may be among several."""
+        before = self._sums[row]
+        return row not in self._first or (
+            row not in self._passed and before.n <= self._live[row].n < before.n + more.n
+        )
+
+    def _note(self, row: Row, more: Sums, offset: int) -> None:
+        before = self._sums[row]
+        self._sums[row] = before.plus(more)
+        self._first.setdefault(row, offset)
+        if row not in self._passed and before.n <= self._live[row].n < before.n + more.n:
+            self._passed[row] = offset if before == self._live[row] else None

@@ -1,0 +1,221 @@
+"""One partition's fold in memory: the writer's steps, with this state in the place of the store.
+
+What has been folded since the last checkpoint is kept apart, so that one transaction can save it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.fold import (
+    MAX_BATCH_EVENTS,
+    Counts,
+    Fold,
+    ShareKey,
+    TurnSets,
+    add_evidence,
+    complete,
+    prepare,
+    turns_of,
+)
+from consumer.rebuild.contents import Contents, Evidence, Folded, is_kept
+from consumer.rebuild.session_states import SessionStates
+from consumer.rebuild.settings import RebuildSettings, RevisedLog
+from consumer.rebuild.turn_states import TurnStates
+from consumer.records import Batch, DeadLetter, LogRecord
+from consumer.routers import Routers
+from consumer.sessions import Sessions, attribute, turns_moved
+from consumer.store import Progress
+from consumer.writer import believe, split
+from schemas.codec import current
+from schemas.events import RouterConfigured
+from schemas.evidence import SeriesKey, Sums
+
+# Evidence at a half-life of seconds has a row for each minute or so of the log: without dropping
+# what has decayed, a year of it would not fit into memory. Looked through each time it has doubled.
+_PRUNE_ROWS: Final = 50_000
+_CONFIG_PREFIX: Final = current(RouterConfigured).prefix
+
+
+@dataclass(slots=True)
+class Unsaved:
+    """What the events since the last checkpoint have added."""
+
+    evidence: Evidence = field(default_factory=dict)
+    counts: dict[ShareKey, Counts] = field(default_factory=dict)
+    dead: list[tuple[LogRecord, DeadLetter]] = field(default_factory=list)
+    routers: set[tuple[int, str]] = field(default_factory=set)
+    events: int = 0
+
+    def fold(self) -> Fold:
+        """Evidence and counts as `Transaction.add` takes them."""
+        return Fold(self.evidence, self.counts, np.empty(0, dtype=np.int64), {})
+
+    def buried(self, partition: int) -> tuple[Batch, list[DeadLetter]]:
+        """The dead letters as `Transaction.bury` takes them: with a batch of just their records."""
+        batch = Batch.of({partition: [record for record, _ in self.dead]})
+        return batch, [letter._replace(row=at) for at, (_, letter) in enumerate(self.dead)]
+
+
+class Evaluated(NamedTuple):
+    """What a batch would do to the state before it."""
+
+    routers: Routers
+    sessions: Sessions
+    turns: TurnSets
+    counted: NDArray[np.int64]
+    fold: Fold
+    dead: Sequence[DeadLetter]
+
+
+class PartitionFold:
+    """Folds the records of one partition, in order, each once.
+
+    `progress` is as of the last record folded, `saved` as of the last checkpoint. With `saves`
+    False there will be none, and what only a checkpoint needs is not kept. `strict` as in
+    RevisedLog.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        settings: RebuildSettings,
+        *,
+        saves: bool,
+        strict: bool = True,
+    ) -> None:
+        self.partition = progress.partition
+        self.progress = progress
+        self.saved = replace(progress)
+        self.routers: Routers = {}
+        self.turns = TurnStates(progress.partition, saves=saves)
+        self.sessions = SessionStates(progress.partition)
+        self.counts: dict[ShareKey, Counts] = {}
+        self.unsaved = Unsaved()
+        self._log = RevisedLog(settings, strict=strict)
+        self._saves = saves
+        self._without_arms = frozenset(settings.exclude_arms)
+        self._prune_at = _PRUNE_ROWS
+
+    @property
+    def forgotten_before_ms(self) -> int:
+        """Turns older than this are beyond every router's attribution window."""
+        windows = [router.window_ms for router in self.routers.values()]
+        return self.progress.stream_time_ms - max(windows) if windows else 0
+
+    def fold(self, records: Sequence[LogRecord]) -> None:
+        """Fold records that follow on from `progress.next_offset`. Raises RebuildRefused."""
+        if not records:
+            return
+        for piece in self.pieces(records):
+            self.apply(piece, self.evaluate(piece))
+        self.pass_over(records)
+
+    def configure(self, records: Sequence[LogRecord]) -> None:
+        """Learn the routers that records before the start configure; fold nothing."""
+        for piece in self.pieces(list(filter(_is_configuration, records))):
+            self.routers, _ = believe(Batch.of({self.partition: piece}), self.routers)
+        self.unsaved.routers |= self.routers.keys()
+
+    def pieces(self, records: Sequence[LogRecord]) -> list[Sequence[LogRecord]]:
+        """The records as the settings would have them, cut into batches."""
+        revised = self._log.records(records)
+        if len(revised) <= MAX_BATCH_EVENTS and not any(map(_is_configuration, revised)):
+            return [revised] if revised else []
+        return [piece[self.partition] for piece in split({self.partition: revised})]
+
+    def evaluate(self, records: Sequence[LogRecord]) -> Evaluated:
+        """What a batch of records would do. Changes nothing."""
+        batch = Batch.of({self.partition: records})
+        routers, facts = believe(batch, self.routers)
+        stream_time = {self.partition: self.progress.stream_time_ms}
+        known = self.sessions.known(list({event.session for event in facts.sessions}))
+        voided = self.turns.voided(turns_moved(facts))
+        facts, sessions = attribute(facts, routers, known, stream_time, voided)
+        turns = turns_of(facts.events)
+        counted = self.turns.counted(turns)
+        prepared = prepare(facts, turns, counted, stream_time)
+        folded = complete(prepared, self.turns.ledgers(turns, prepared.to_settle))
+        return Evaluated(routers, sessions, turns, counted, folded, facts.dead)
+
+    def apply(self, records: Sequence[LogRecord], found: Evaluated) -> None:
+        """Take over what `evaluate` found of the same records."""
+        routers, folded = found.routers, found.fold
+        self.unsaved.routers |= {
+            key for key, router in routers.items() if self.routers.get(key) is not router
+        }
+        self.routers = routers
+        old_ms = self.forgotten_before_ms
+        self.turns.save(found.turns, found.counted, folded, old_ms)
+        self.sessions.save(found.sessions, old_ms)
+        for share, evidence in folded.evidence.items():
+            kept = ((s, sums) for s, sums in evidence.items() if s.arm not in self._without_arms)
+            add_evidence(self.unsaved.evidence.setdefault(share, {}), kept)
+        self.progress.stream_time_ms = folded.stream_time_ms[self.partition]
+        self._count(folded.counts)
+        self.progress.dead += len(found.dead)
+        if self._saves:
+            self.unsaved.dead += [(records[letter.row], letter) for letter in found.dead]
+
+    def pass_over(self, records: Sequence[LogRecord]) -> None:
+        """All that these records bring has been taken over."""
+        self.progress.next_offset = records[-1].offset + 1
+        self.unsaved.events += len(records)
+        self._prune()
+
+    def contents(self, stored: Mapping[ShareKey, Mapping[SeriesKey, Sums]]) -> Contents:
+        """All that has been folded; `stored` is the evidence of the last checkpoint."""
+        evidence = {share: dict(rows) for share, rows in stored.items()}
+        for share, rows in self.unsaved.evidence.items():
+            add_evidence(evidence.setdefault(share, {}), rows.items())
+        return Contents(self.partition, folded_of(self.progress), self.counts, evidence)
+
+    def close(self) -> None:
+        """Give back what the state holds on disk."""
+        self.turns.close()
+
+    def mark_saved(self) -> None:
+        """A checkpoint has been committed: nothing is unsaved."""
+        self.saved = replace(self.progress)
+        self.turns.mark_saved()
+        self.sessions.mark_saved()
+        self.unsaved = Unsaved()
+        self._prune_at = _PRUNE_ROWS
+
+    def _count(self, counts: Mapping[ShareKey, Counts]) -> None:
+        for share, more in counts.items():
+            self.counts.setdefault(share, Counts()).add(more)
+            self.unsaved.counts.setdefault(share, Counts()).add(more)
+            self.progress.folded += more.folded
+            self.progress.duplicates += more.duplicates
+            self.progress.late += more.late
+
+    def _prune(self) -> None:
+        """Leave out evidence that has decayed to nothing."""
+        if sum(map(len, self.unsaved.evidence.values())) < self._prune_at:
+            return
+        self.prune()
+        left = sum(map(len, self.unsaved.evidence.values()))
+        self._prune_at = max(_PRUNE_ROWS, 2 * left)
+
+    def prune(self) -> None:
+        """Leave out unsaved evidence that any consumer may drop."""
+        for share, rows in self.unsaved.evidence.items():
+            counts = self.counts.get(share, Counts())
+            self.unsaved.evidence[share] = {
+                series: sums for series, sums in rows.items() if is_kept(series, counts)
+            }
+
+
+def _is_configuration(record: LogRecord) -> bool:
+    return record.value is not None and record.value.startswith(_CONFIG_PREFIX)
+
+
+def folded_of(progress: Progress) -> Folded:
+    """The part of a writer's progress that is the fold's own."""
+    return Folded(*(getattr(progress, name) for name in Folded._fields))

@@ -1,0 +1,178 @@
+"""The table `turn_states` of one partition in memory: sets of counted facts, and ledgers.
+
+What has changed since the last checkpoint is known, so that it can be saved. Turns beyond their
+attribution window are forgotten, by the rule of the live consumer; how many are held at a time
+depends on the window and the traffic, not on the length of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.fold import Fold, TurnSets
+from consumer.ledger import Ledger
+from consumer.ragged import NOTHING, Ragged
+from consumer.rebuild.id_table import Ids, IdTable, halves_of, ids_of
+from consumer.rebuild.ledger_file import LedgerFile
+from consumer.sessions import TurnKey, Voided
+
+_COUNTED: Final = 0
+_LEDGER: Final = 1  # position of the newest entry; 0: none
+_NOWHERE: Final = -1
+_TIME_SHIFT: Final = np.uint64(16)  # a UUIDv7 begins with 48 bits of milliseconds
+
+
+class UnsavedTurns(NamedTuple):
+    """What differs from the store, as `Transaction.save_turns` takes it."""
+
+    turns: TurnSets
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    entries: Ragged
+    ledgers: Mapping[int, bytes]
+
+
+class TurnStates:
+    """Sets and ledgers by turn. With `saves` False nothing is kept for a checkpoint."""
+
+    def __init__(self, partition: int, *, saves: bool) -> None:
+        self._partition = partition
+        self._saves = saves
+        self._table = IdTable(width=2)
+        self._ledgers = LedgerFile()
+        self._entries: list[tuple[Ids, Ragged]] = []  # since the last checkpoint
+        self._replaced: set[bytes] = set()  # turns with a ledger written anew since then
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def counted(self, turns: TurnSets) -> NDArray[np.int64]:
+        """For each turn the set of facts already counted; 0 for a turn not seen before."""
+        slots = self._table.find(ids_of(turns.hi, turns.lo))
+        return self._table.values(slots, _COUNTED).astype(np.int64)
+
+    def ledgers(self, turns: TurnSets, places: Sequence[int]) -> dict[int, bytes]:
+        """The ledgers of some turns, given and returned by index; b"" where there is none."""
+        at = list(places)
+        ledgers = self._read(ids_of(turns.hi[at], turns.lo[at]))
+        return dict(zip(at, ledgers, strict=True))
+
+    def voided(self, turns: Iterable[TurnKey]) -> Voided:
+        """The outcomes of these turns that are void."""
+        keys = list(turns)
+        ledgers = self._read(halves_of(b"".join(key.turn_id for key in keys)))
+        return {key: Ledger.read(data).voided for key, data in zip(keys, ledgers, strict=True)}
+
+    def save(self, turns: TurnSets, before: NDArray[np.int64], folded: Fold, old_ms: int) -> None:
+        """Take over what a batch has changed. Turns older than `old_ms` may be forgotten."""
+        changed = before != folded.counted
+        changed[list(folded.ledgers)] = True
+        ids = ids_of(turns.hi[changed], turns.lo[changed])
+        if self._table.is_tight(len(ids)):
+            self.forget(old_ms)
+        slots = self._table.place(ids)
+        self._table.put(slots, _COUNTED, folded.counted[changed].astype(np.uint64))
+        brings = folded.entries.lengths[changed] > 0
+        self._append(ids[brings], slots[brings], folded.entries.where(folded.entries.lengths > 0))
+        for place, ledger in folded.ledgers.items():
+            self._replace(turns.hi[place : place + 1], turns.lo[place : place + 1], ledger)
+
+    def load(self, ids: Ids, counted: NDArray[np.int64], ledgers: Ragged) -> None:
+        """Add turns as they are stored."""
+        slots = self._table.place(ids)
+        self._table.put(slots, _COUNTED, counted.astype(np.uint64))
+        has_one = ledgers.lengths > 0
+        self._chain(ids[has_one], slots[has_one], ledgers.where(has_one))
+        self._table.mark_stored(slots)
+
+    def unsaved(self) -> UnsavedTurns:
+        """Turns that differ from what is stored, in the order of their ids: appending to the
+        store's index costs half of inserting all over it."""
+        slots = self._table.changed()
+        ids = self._table.ids(slots)
+        order = np.lexsort((ids[:, 1], ids[:, 0]))
+        slots, ids = slots[order], ids[order]
+        after = self._table.values(slots, _COUNTED).astype(np.int64)
+        # What is stored is not kept, only that something is: -1 differs from every set.
+        before = np.where(self._table.is_stored(slots), np.int64(-1), np.int64(0))
+        turns = TurnSets(
+            np.full(len(slots), self._partition, dtype=np.int64),
+            ids[:, 0],
+            ids[:, 1],
+            np.empty(0, dtype=np.int64),
+        )
+        replaced = halves_of(b"".join(self._replaced))
+        places = self._places(slots, replaced)
+        ledgers = dict(zip(places.tolist(), self._read(replaced), strict=True))
+        ledgers.pop(_NOWHERE, None)  # forgotten meanwhile
+        return UnsavedTurns(turns, before, after, self._unsaved_entries(slots), ledgers)
+
+    def mark_saved(self) -> None:
+        """All that was unsaved is stored now."""
+        self._table.mark_stored(self._table.changed())
+        self._entries.clear()
+        self._replaced.clear()
+
+    def forget(self, before_ms: int) -> None:
+        """Drop turns older than `before_ms`."""
+        slots = self._table.used()
+        self._table.keep(slots[_times(self._table.ids(slots)) >= before_ms])
+        self._ledgers.forget(before_ms)
+
+    def close(self) -> None:
+        """Give back the space of the ledgers."""
+        self._ledgers.close()
+
+    def _append(self, ids: Ids, slots: NDArray[np.int64], entries: Ragged) -> None:
+        self._chain(ids, slots, entries)
+        if self._saves and len(ids):
+            self._entries.append((ids, entries))
+
+    def _chain(self, ids: Ids, slots: NDArray[np.int64], entries: Ragged) -> None:
+        before = self._table.values(slots, _LEDGER)
+        self._table.put(slots, _LEDGER, self._ledgers.append(entries, before, _times(ids)))
+
+    def _replace(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64], ledger: bytes) -> None:
+        ids = ids_of(hi, lo)
+        slots = self._table.place(ids)
+        self._table.put(slots, _LEDGER, np.zeros(1, dtype=np.uint64))
+        if ledger:
+            data = np.frombuffer(ledger, dtype=np.uint8)
+            self._chain(ids, slots, Ragged(np.array([len(data)]), data))
+        if self._saves:
+            self._replaced.add(ids.astype(">u8").tobytes())
+
+    def _read(self, ids: Ids) -> list[bytes]:
+        slots = self._table.find(ids)
+        return [self._ledgers.read(at) for at in self._table.values(slots, _LEDGER).tolist()]
+
+    def _unsaved_entries(self, slots: NDArray[np.int64]) -> Ragged:
+        """The unsaved entries of the turns in these slots, each turn's one behind the other."""
+        lengths = np.zeros(len(slots), dtype=np.int64)
+        if not self._entries:
+            return Ragged(lengths, NOTHING.data)
+        places = self._places(slots, np.concatenate([ids for ids, _ in self._entries]))
+        entries = Ragged(
+            *(np.concatenate(p) for p in zip(*(e for _, e in self._entries), strict=True))
+        )
+        there = places != _NOWHERE
+        places, entries = places[there], entries.where(there)
+        np.add.at(lengths, places, entries.lengths)
+        # by slices: an index of every byte would take eight times the space of the entries
+        strings, order = entries.to_list(), np.argsort(places, kind="stable")
+        data = b"".join(map(strings.__getitem__, order.tolist()))
+        return Ragged(lengths, np.frombuffer(data, dtype=np.uint8))
+
+    def _places(self, slots: NDArray[np.int64], ids: Ids) -> NDArray[np.int64]:
+        """Where in `slots` each id is; _NOWHERE for a turn that was forgotten."""
+        place_of = np.full(self._table.capacity + 1, _NOWHERE, dtype=np.int64)
+        place_of[slots] = np.arange(len(slots))
+        return np.asarray(place_of[self._table.find(ids)])  # slot -1, the last, is nowhere
+
+
+def _times(ids: Ids) -> NDArray[np.int64]:
+    return (ids[:, 0] >> _TIME_SHIFT).astype(np.int64)

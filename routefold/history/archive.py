@@ -1,0 +1,172 @@
+"""Reading an archive that `routefold export` wrote. See routefold.history.manifest for its layout.
+
+archive = open_archive(Path("archive"))
+for partition, (start, end) in archive.ranges.items():
+    for batch in archive.batches(partition):
+        ...                                   # consumer.records.Batch, in offset order
+archive.scan("joined").group_by("arm_served").len().collect()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from consumer.records import Batch
+from routefold.errors import Misuse
+from routefold.history import manifest as manifests
+from routefold.history.columns import JOINED, OUTCOMES, TURNS, schema_of
+from routefold.history.errors import ArchiveDamaged
+from routefold.history.manifest import EventFile, Manifest, TableFile
+from routefold.history.position import OffsetRange
+
+_COLUMNS: Final = {"turns": TURNS, "outcomes": OUTCOMES, "joined": JOINED}
+BATCH_RECORDS: Final = 16_384
+
+
+class Archive:
+    """A finished archive. Made by `open_archive`.
+
+    An export into it meanwhile changes nothing here, but that it may remove files of `joined` which
+    it has made anew.
+    """
+
+    def __init__(self, directory: Path, manifest: Manifest) -> None:
+        self.directory: Final = directory
+        self.manifest: Final = manifest
+
+    @property
+    def topic(self) -> str:
+        """The events topic that was archived."""
+        return self.manifest.topic
+
+    @property
+    def ranges(self) -> Mapping[int, OffsetRange]:
+        """What of the log is in it, by partition; the log goes on at `end`."""
+        return self.manifest.ranges
+
+    @property
+    def records(self) -> int:
+        """How many records `batches` gives, over all partitions."""
+        return sum(file.rows for file in self.manifest.events)
+
+    def batches(
+        self, partition: int, from_offset: int | None = None, records: int = BATCH_RECORDS
+    ) -> Iterator[Batch]:
+        """The records of a partition from an offset on (None: all), in order, up to `records` at
+        a time: the bytes that Kafka had, with their offsets and append times.
+
+        One file is in memory at a time, some 60 MB. Each file's checksum is compared before its
+        first record is given. Raises Misuse for what the archive does not hold, ArchiveDamaged.
+        """
+        self._check_whole_log()
+        if partition not in self.ranges:
+            raise Misuse(f"{self.directory} holds no partition {partition} of {self.topic}")
+        whole = self.ranges[partition]
+        start = whole.start if from_offset is None else from_offset
+        if not whole.start <= start <= whole.end:
+            raise Misuse(
+                f"{self.directory} holds offsets {whole.start} to {whole.end} of partition "
+                f"{partition}, and nothing from {start} on"
+            )
+        for file in self.manifest.events_of(partition):
+            if file.end > start:
+                yield from self._batches(file, start, records)
+
+    def scan(self, table: str) -> pl.LazyFrame:
+        """`turns`, `outcomes` or `joined` with the column `day`: exactly the files of the manifest,
+        those of earlier versions with null in the columns that they lack."""
+        return scan_files(
+            table, [self.directory / file.path for file in self.manifest.table(table)]
+        )
+
+    def last_record(self, partition: int) -> tuple[int, bytes | None, bytes | None] | None:
+        """Offset, key and value of the last record of a partition; None where it has none."""
+        files = self.manifest.events_of(partition)
+        if not files:
+            return None
+        last = self._read(files[-1]).row(-1, named=True)
+        return last["offset"], last["key"], last["value"]
+
+    def _check_whole_log(self) -> None:
+        if self.manifest.router is not None:
+            raise Misuse(
+                f"{self.directory} holds the tables of router {self.manifest.router!r} only, not "
+                "the log: export without --router into another directory"
+            )
+
+    def _batches(self, file: EventFile, start: int, records: int) -> Iterator[Batch]:
+        frame = self._read(file).filter(pl.col("offset") >= start)
+        for piece in frame.iter_slices(records):
+            yield Batch(
+                np.full(len(piece), file.partition, dtype=np.int32),
+                piece["offset"].to_numpy(),
+                piece["log_time_ms"].to_numpy(),
+                piece["key"].to_list(),
+                piece["value"].to_list(),
+            )
+
+    def _read(self, file: EventFile) -> pl.DataFrame:
+        path = self.directory / file.path
+        content = _bytes_of(path)
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise ArchiveDamaged(_damaged(path, "its checksum is not the one in the manifest"))
+        frame = pl.read_parquet(io.BytesIO(content), hive_partitioning=False)
+        if len(frame) != file.rows:
+            raise ArchiveDamaged(_damaged(path, f"{len(frame):,} rows, should be {file.rows:,}"))
+        return frame
+
+
+def open_archive(directory: Path) -> Archive:
+    """The archive in a directory, after a look at every file's size.
+
+    Raises NoArchive where there is none, or where its first export did not come to its end, and
+    ArchiveDamaged where a file is missing or was cut short.
+    """
+    archive = Archive(directory, manifests.read(directory))
+    for file in archive.manifest.files:
+        _check_size(directory, file)
+    return archive
+
+
+def scan_files(table: str, files: Sequence[Path]) -> pl.LazyFrame:
+    """Files of one table with the column `day`; null for columns that a file's version lacked."""
+    schema = schema_of(_COLUMNS[table])
+    if not files:
+        return pl.LazyFrame(schema={**schema, "day": pl.Date})
+    return pl.scan_parquet(
+        list(files),
+        schema=schema,
+        hive_schema={"day": pl.Date},
+        hive_partitioning=True,
+        missing_columns="insert",
+    )
+
+
+def _check_size(directory: Path, file: TableFile) -> None:
+    path = directory / file.path
+    try:
+        size_bytes = path.stat().st_size
+    except FileNotFoundError:
+        raise ArchiveDamaged(_damaged(path, "it is missing")) from None
+    if size_bytes != file.size_bytes:
+        raise ArchiveDamaged(
+            _damaged(path, f"it has {size_bytes:,} bytes, should have {file.size_bytes:,}")
+        )
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArchiveDamaged(_damaged(path, str(error.strerror))) from None
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path} is damaged: {what}. Restore it from a backup, or export anew elsewhere"

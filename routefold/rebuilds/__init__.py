@@ -1,0 +1,1 @@
+"""What `rebuild`, `verify` and `diff` share: their arguments, their progress, their output."""
