@@ -112,7 +112,8 @@ def _tokens_per_s(
     )
     took_ms = np.where(first < whole, whole - first, whole)
     told = ok & (tokens >= 1) & (took_ms > 0)
-    rate = np.minimum(tokens[told] * 1000 / took_ms[told], MAX_RATE)
+    with np.errstate(over="ignore"):  # next to no time: infinite, and cut off like all above
+        rate = np.minimum(tokens[told] * 1000 / took_ms[told], MAX_RATE)
     return _built_in("tokens_per_s", rows[told], rate, dead)
 
 

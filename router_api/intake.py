@@ -137,17 +137,23 @@ class Intake:
             self.directory.remove_progress(partition)
 
     def _apply_newest(self, records: Sequence[Record], now_ms: int) -> None:
-        """Apply the record with the highest position; if that one is bad, the next."""
+        """Apply the record with the highest position; if that one is bad, the next.
+
+        Of each generation one: a newer one is only kept aside, and may never be complete.
+        """
         ranked = [(position, record) for record in records if (position := self._position(record))]
         ranked.sort(key=lambda each: each[0], reverse=True)
-        for _, record in ranked:
+        taken: set[int] = set()
+        for (generation, *_), record in ranked:
+            if generation in taken:
+                continue
             event = self._decoded(record)
             if isinstance(event, Snapshot):
                 self._take_snapshot(event, now_ms)
-                return
-            if isinstance(event, Progress):
+                taken.add(generation)
+            elif isinstance(event, Progress):
                 self._take_progress(event)
-                return
+                taken.add(generation)
 
     def _take_snapshot(self, snapshot: Snapshot, now_ms: int) -> None:
         changed = self.directory.apply_snapshot(snapshot, now_ms)

@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, Self
 
-import numpy as np
-
 from schemas.events import Progress
-from schemas.evidence import Evidence, SeriesKey, Sums, digest, era, reading_ms, visible
-from schemas.metrics import Kind, kind_of, max_value, to_fixed
+from schemas.evidence import Evidence, SeriesKey, Sums, digest, reading_ms, visible
+from schemas.possible import is_evidence
 from schemas.posterior import MetricEvidence, metrics_at
 from schemas.snapshot import Snapshot
 from schemas.topics import DEFAULT_EVENT_PARTITIONS
@@ -33,11 +31,6 @@ MAX_PARTITIONS: Final = 4096
 MAX_GENERATION: Final = 1_000_000
 # Turn times are the 48 bits of a UUIDv7.
 _MAX_TIME_MS: Final = (1 << 48) - 1
-# 2^64 observations of the heaviest weight, 2^32. Above, sums would leave the range of a double.
-_MAX_WEIGHT: Final = 1 << 96
-_MAX_FIXED: Final[Mapping[Kind, int]] = {
-    kind: int(to_fixed(kind, np.array([max_value(kind)]))[0]) for kind in Kind
-}
 NO_SHARE: Final = "-"
 _PARTITION: Final = re.compile(r"[0-9]{1,10}")
 
@@ -272,27 +265,13 @@ def is_possible(snapshot: Snapshot) -> bool:
     )
 
 
-def _is_evidence(key: SeriesKey, sums: Sums, read_ms: int) -> bool:
-    """True if Σw, Σwx and Σwx² can be those of observations of this metric, made until then."""
-    if not all(isinstance(part, int) for part in sums):
-        return False  # only in-process callers can do this; a float may be NaN
-    top = _MAX_FIXED[kind_of(key.metric)]
-    return (
-        0 <= sums.n <= _MAX_WEIGHT
-        and 0 <= sums.s1 <= sums.n * top
-        and 0 <= sums.s2 <= sums.s1 * top
-        and key.half_life_ms >= 0
-        and key.era <= era(read_ms, key.half_life_ms)
-    )
-
-
 def _checked(snapshot: Snapshot, applied_at_ms: int) -> Share:
     rows: dict[SeriesKey, Sums] = {}
     refused = 0
     as_of_ms = snapshot.as_of_ms
     seen_ms = {arm: at for arm, at in snapshot.seen_ms.items() if 0 < at <= as_of_ms}
     for key, sums in snapshot.evidence.items():
-        if not _is_evidence(key, sums, reading_ms(key.arm, key.metric, as_of_ms, seen_ms)):
+        if not is_evidence(key, sums, reading_ms(key.arm, key.metric, as_of_ms, seen_ms)):
             refused += 1
         elif sums.n:  # a row that sums to nothing, all retracted, equals an absent one
             rows[key] = sums
