@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -56,15 +56,19 @@ _ADDRESS: Final = (
     "arm_served",
     "occurred_at",
 )
+_SCORE: Final = ("metric", "value")
 MEASURED: Final = ("latency_ms", "ttft_ms", "tokens_in", "tokens_out", "cost_usd")
 _COLUMNS: Final = {
     "turn": (*_ADDRESS, "probability", "previous_turn_id", "reaction"),
     "outcome": (*_ADDRESS, "outcome_id", "status", *MEASURED, "scores", "signals", "voids"),
 }
 
-# The fields that the fold reads, and `row`: the place in the batch, ascending. Lists, as polars
-# runs each query on a thread pool: 3.6 ms apiece on a busy machine, and most batches are small.
+# The fields that the fold reads, and `row`: the place in the batch, ascending. Scores are lists of
+# (metric, value). Lists, as polars runs each query on a thread pool: 3.6 ms apiece on a busy
+# machine, and most batches are small.
 Columns = dict[str, list[Any]]
+# From so many rows on, queries cost less than making a dictionary of every score.
+_MANY_ROWS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,28 +143,56 @@ def _columns(schema: Schema, batch: Batch, rows: Sequence[int]) -> tuple[Columns
         columns = _read_joined(schema, batch, rows)
     except BlockUnreadable:
         return _one_by_one(schema, batch, rows)
-    if not all(_keys_agree(columns, batch)):
+    if not _keys_agree(columns, batch):
         return _one_by_one(schema, batch, rows)
     return columns, []
 
 
 def _read_joined(schema: Schema, batch: Batch, rows: Sequence[int]) -> Columns:
-    frame = read_block(schema, [batch.values[row] or b"" for row in rows])
+    messages = [batch.values[row] or b"" for row in rows]
+    frame = read_block(schema, messages, _COLUMNS[schema.event])
     # A field that the writer's version lacked is null, as its default says.
     columns: Columns = {
-        name: frame[name].to_list() if name in frame.columns else [None] * len(rows)
+        name: _values(frame[name]) if name in frame.columns else [None] * len(rows)
         for name in _COLUMNS[schema.event]
     }
     columns["row"] = list(rows)
     return columns
 
 
+def _values(column: pl.Series) -> list[Any]:
+    """The values of a column, a list for each row where there are several."""
+    if not isinstance(column.dtype, pl.List):
+        return column.to_list()
+    if len(column) < _MANY_ROWS:
+        return list(map(_pairs, column.to_list())) if column.name == "scores" else column.to_list()
+    lengths = column.list.len()
+    if lengths.sum() == 0:
+        return [[]] * len(column)
+    # what an empty list explodes to depends on the version of polars
+    items = column.filter(lengths > 0).explode()
+    flat = (
+        list(zip(*(items.struct.field(name).to_list() for name in _SCORE), strict=True))
+        if column.name == "scores"
+        else items.to_list()
+    )
+    ends = lengths.cum_sum().to_list()
+    return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _pairs(scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
+    return [(score["metric"], score["value"]) for score in scores]
+
+
 class BlockUnreadable(Exception):
     """A message of the block is not exactly one record of its schema."""
 
 
-def read_block(schema: Schema, messages: Sequence[bytes]) -> pl.DataFrame:
-    """A row for each message, all of them of `schema`, with the fields of that schema.
+def read_block(
+    schema: Schema, messages: Sequence[bytes], wanted: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """A row for each message, all of them of `schema`, with the fields of that schema; with those
+    of them that are `wanted`, where others are not.
 
     Fixed fields are Binary, enums Categorical, times Int64. Raises BlockUnreadable when any of the
     messages is not exactly one record; `schemas.codec.decode_record` then says which, and why.
@@ -168,13 +200,20 @@ def read_block(schema: Schema, messages: Sequence[bytes]) -> pl.DataFrame:
     body = b"".join([part for message in messages for part in (message[PREFIX_BYTES:], _MARK)])
     block = b"".join((_header(schema), _varint(len(messages)), _varint(len(body)), body, _SYNC))
     try:
-        frame = pl.read_avro(io.BytesIO(block))
+        frame = pl.read_avro(io.BytesIO(block), columns=_fields(schema, wanted))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise BlockUnreadable(f"not all of {len(messages)} messages are a {schema.name}") from error
     marks = frame.drop_in_place(_MARK_FIELD["name"])
     if len(frame) != len(messages) or not (marks == _MARKS).all():
         raise BlockUnreadable(f"not all of {len(messages)} messages are just a {schema.name}")
     return frame
+
+
+def _fields(schema: Schema, wanted: Sequence[str] | None) -> list[str] | None:
+    if wanted is None:
+        return None
+    has = {field["name"] for field in schema.parsed["fields"]}
+    return [name for name in wanted if name in has] + [_MARK_FIELD["name"]]
 
 
 def _one_by_one(
@@ -197,16 +236,18 @@ def _one_by_one(
             dead.append(DeadLetter(row, REASON_KEY, detail))
             continue
         record["occurred_at"] = round(record["occurred_at"].timestamp() * 1000)
+        if "scores" in record:
+            record["scores"] = _pairs(record["scores"])
         for name in _COLUMNS[schema.event]:
             columns[name].append(record[name])
         columns["row"].append(row)
     return columns, dead
 
 
-def _keys_agree(columns: Columns, batch: Batch) -> Iterator[bool]:
-    ids = zip(columns["row"], columns["session_id"], columns["turn_id"], strict=True)
-    for row, session_id, turn_id in ids:
-        yield batch.keys[row] == partition_key(session_id, turn_id)
+def _keys_agree(columns: Columns, batch: Batch) -> bool:
+    ids = zip(columns["session_id"], columns["turn_id"], strict=True)
+    keys = batch.keys
+    return [keys[row] for row in columns["row"]] == [partition_key(*each) for each in ids]
 
 
 @cache

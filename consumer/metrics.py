@@ -26,6 +26,11 @@ class ConsumerMetrics:
             ["reason"],
             registry=registry,
         )
+        self.refused_rows = Counter(
+            "routefold_consumer_refused_rows",
+            "Evidence rows in Postgres that could not be evidence, and were left out",
+            registry=registry,
+        )
         self.batch_seconds = Histogram(
             "routefold_consumer_batch_seconds",
             "Time from a batch's bytes to its commit",

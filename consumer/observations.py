@@ -7,7 +7,7 @@ either folded as it is or kept for repair, never half.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def observe_outcomes(
         for wanted in (("ok",), ("error", "timeout"), ("cancelled",))
     )
     ended = ok | failed
-    fell_back = _flags(arm is not None for arm in outcomes["arm_served"])
+    fell_back = _given(outcomes["arm_served"])
     as_picked, in_place = ended & ~fell_back, ended & fell_back
     parts = [
         _built_in("health", rows[as_picked], ok[as_picked].astype(np.float64), dead),
@@ -85,7 +85,7 @@ def observe_outcomes(
     said = zip(outcomes["scores"], outcomes["signals"], strict=True)
     reported = ended | cancelled | _flags(bool(scores or signals) for scores, signals in said)
     for metric in MEASURED:
-        given = _flags(value is not None for value in outcomes[metric])
+        given = _given(outcomes[metric])
         reported = reported | given
         # A call that failed took no time to answer: its time is the time-out's, not the arm's.
         used = given & ~failed & ~cancelled if metric in _TIMES else given
@@ -93,7 +93,7 @@ def observe_outcomes(
         parts.append(_built_in(metric, rows[used], values, dead))
     parts.append(_tokens_per_s(outcomes, rows, ok, dead))
     parts += _scores(outcomes, routers, dead)
-    voiding = _flags(voids is not None for voids in outcomes["voids"])
+    voiding = _given(outcomes["voids"])
     dead += _letters(rows[~reported & ~voiding], REASON_EMPTY, "the outcome reports nothing")
     parts += _signals(outcomes, routers, dead)
     own = zip(outcomes["voids"], outcomes["outcome_id"], strict=True)
@@ -142,6 +142,14 @@ def _unknown_signals(row: int, signals: Iterable[str]) -> list[DeadLetter]:
     ]
 
 
+def _given(values: list[Any]) -> NDArray[np.bool_]:
+    """Which values are not None. Mostly all are, or none."""
+    missing = values.count(None)
+    if missing in (0, len(values)):
+        return np.full(len(values), missing == 0)
+    return _flags(value is not None for value in values)
+
+
 def _flags(values: Iterable[bool]) -> NDArray[np.bool_]:
     return np.fromiter(values, dtype=np.bool_)
 
@@ -160,10 +168,10 @@ def _scores(
 ) -> list[Observations]:
     by_metric: dict[str, tuple[list[int], list[float]]] = {}
     for row, scores in zip(outcomes["row"], outcomes["scores"], strict=True):
-        for score in scores or ():
-            its_rows, its_values = by_metric.setdefault(score["metric"], ([], []))
+        for metric, value in scores or ():
+            its_rows, its_values = by_metric.setdefault(metric, ([], []))
             its_rows.append(row)
-            its_values.append(score["value"])
+            its_values.append(value)
     parts: list[Observations] = []
     for metric, (given_rows, given_values) in by_metric.items():
         rows, values = np.array(given_rows), np.array(given_values)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from consumer.facts import SessionKey
 from consumer.fold import ShareKey, TurnSets
 from consumer.sessions import Move, SessionState
 from schemas.evidence import SeriesKey, Sums
+
+EvidenceRow: TypeAlias = tuple[ShareKey, SeriesKey, Sums | None]
 
 
 def copy_evidence(evidence: Mapping[ShareKey, Mapping[SeriesKey, Sums]]) -> str:
@@ -75,6 +77,17 @@ def read_session(row: Sequence[Any]) -> tuple[SessionKey, SessionState]:
     return SessionKey(partition, session.bytes), SessionState(
         turn_id.bytes, router, request_type, arm, exchanges, satisfied, _read_moves(moves)
     )
+
+
+def read_evidence_row(row: Sequence[Any]) -> EvidenceRow:
+    """An evidence row, its numbers as texts. None for sums of which one is no integer (NaN,
+    infinity, a fraction) or has more digits than any sum: a hand was at work."""
+    sums: Sums | None
+    try:
+        sums = Sums(*map(int, row[8:11]))
+    except ValueError:
+        sums = None
+    return ShareKey(*row[:3]), SeriesKey(*row[3:8]), sums
 
 
 def _write_moves(moves: Iterable[Move]) -> str:

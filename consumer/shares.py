@@ -10,7 +10,8 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from consumer.fold import Counts, Fold, ShareKey, add_evidence
-from schemas.evidence import ZERO, SeriesKey, Sums, visible
+from schemas.evidence import ZERO, SeriesKey, Sums, reading_ms, visible
+from schemas.possible import is_evidence
 from schemas.snapshot import Snapshot
 
 
@@ -39,13 +40,22 @@ class Shares:
     def load(
         self,
         counts: Iterable[tuple[ShareKey, Counts]],
-        evidence: Iterable[tuple[ShareKey, SeriesKey, Sums]],
-    ) -> None:
-        """Add the shares of partitions just taken, as the store has them."""
+        evidence: Iterable[tuple[ShareKey, SeriesKey, Sums | None]],
+    ) -> int:
+        """Add the shares of partitions just taken, as the store has them. Rows that can't be
+        evidence are left out; how many."""
         for key, its_counts in counts:
             self._shares[key] = Share(its_counts)
+        refused = 0
         for key, series, sums in evidence:
-            self._shares[key].evidence[series] = sums
+            share = self._shares[key]
+            at = share.counts
+            read_ms = reading_ms(series.arm, series.metric, at.as_of_ms, at.seen_ms)
+            if sums is not None and is_evidence(series, sums, read_ms):
+                share.evidence[series] = sums
+            else:
+                refused += 1
+        return refused
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions that were given up."""

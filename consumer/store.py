@@ -29,10 +29,17 @@ from consumer.migrate import SCHEMA
 from consumer.ragged import NOTHING, Ragged
 from consumer.records import Batch, DeadLetter
 from consumer.routers import KnownRouter, PinnedHalfLives, Routers
-from consumer.rows import columns_of, copy_evidence, copy_sessions, read_session, turn_columns
+from consumer.rows import (
+    EvidenceRow,
+    columns_of,
+    copy_evidence,
+    copy_sessions,
+    read_evidence_row,
+    read_session,
+    turn_columns,
+)
 from consumer.sessions import Sessions, TurnKey, Voided
 from consumer.sql import sql
-from schemas.evidence import SeriesKey, Sums
 
 
 @dataclass(slots=True)
@@ -139,20 +146,15 @@ class Store:
 
     async def counts(self, partitions: Iterable[int]) -> list[tuple[ShareKey, Counts]]:
         """Event counts of these partitions."""
-        cursor = await self._connection.execute(
-            sql("load_counts"), {"partitions": list(partitions)}
-        )
+        wanted = {"partitions": list(partitions)}
+        cursor = await self._connection.execute(sql("load_counts"), wanted)
         return [(ShareKey(*row[:3]), Counts(*row[3:])) for row in await cursor.fetchall()]
 
-    async def evidence(self, partitions: Iterable[int]) -> list[tuple[ShareKey, SeriesKey, Sums]]:
+    async def evidence(self, partitions: Iterable[int]) -> list[EvidenceRow]:
         """Evidence rows of these partitions that a reader still sees."""
-        cursor = await self._connection.execute(
-            sql("load_evidence"), {"partitions": list(partitions)}
-        )
-        return [
-            (ShareKey(*row[:3]), SeriesKey(*row[3:8]), Sums(*map(int, row[8:11])))
-            for row in await cursor.fetchall()
-        ]
+        wanted = {"partitions": list(partitions)}
+        cursor = await self._connection.execute(sql("load_evidence"), wanted)
+        return list(map(read_evidence_row, await cursor.fetchall()))
 
     async def newest_turns(self, partitions: Iterable[int]) -> dict[int, bytes | None]:
         """The greatest turn id that each of these partitions has a set of."""

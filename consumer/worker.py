@@ -27,10 +27,12 @@ from aiokafka.structs import ConsumerRecord
 
 from consumer.announcement import announce
 from consumer.errors import ConsumerError, Fenced, GenerationChanged, Unreachable
-from consumer.fold import MAX_BATCH_EVENTS, ShareKey
+from consumer.fold import ShareKey
 from consumer.log_mismatch import log_mismatch
 from consumer.metrics import ConsumerMetrics
 from consumer.outbox import Outbox
+from consumer.polling import Polling
+from consumer.refold import Refold
 from consumer.store import Progress, Store
 from consumer.writer import Committed, Writer
 from schemas.snapshot import Snapshot
@@ -38,11 +40,6 @@ from schemas.topics import Topics
 
 log = structlog.get_logger(__name__)
 
-# A small batch costs its transaction, some 5 ms; one begins at most this often. It is the largest
-# part of the time from an outcome to its use, of which half is promised in 150 ms.
-BATCH_INTERVAL_S: Final = 0.03
-# How long a poll of an idle log lasts; a stop is noticed after it.
-IDLE_POLL_MS: Final = 100
 # A pause between tries while a server is away: soon enough to resume, too slow to hammer it.
 RETRY_S: Final = 1.0
 # A member that died is replaced after this long; below 6 s brokers refuse it by default.
@@ -83,8 +80,14 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._metrics = metrics
         self._store: Store | None = None
         self._writer: Writer | None = None
+        self._refold = Refold()
+        self._polling = Polling(consumer)
         self._outbox = Outbox(
-            producer, topics.snapshots, self._snapshot, lambda: self.owned, metrics
+            producer,
+            topics.snapshots,
+            self._snapshot,
+            lambda: self._refold.published(self.owned),
+            metrics,
         )
         # A batch and a change of ownership must not overlap.
         self._busy = asyncio.Lock()
@@ -92,7 +95,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._ownership = 0
         # Other tables have become live; the fold loop opens them.
         self._switched = False
-        self._batch_at = time.monotonic()
         self._moved_at = time.monotonic()
 
     @property
@@ -168,7 +170,14 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         if not wanted:
             return
         self._ownership += 1
+        refused_before = self._writer.refused_rows
         taken = await self._writer.take(tp.partition for tp in wanted)
+        if refused := self._writer.refused_rows - refused_before:
+            self._metrics.refused_rows.inc(refused)
+            log.error(
+                "evidence that can't be is left out; a rebuild makes it anew from the log",
+                rows=refused,
+            )
         self._seek(progress.partition for progress in taken)
         for tp, progress in zip(wanted, taken, strict=True):
             self._metrics.next_offset.labels(tp.partition).set(progress.next_offset)
@@ -206,8 +215,9 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _fold_once(self) -> None:
         """Fold what has come, once a batch is full or its interval over."""
         await self._take_what_is_ours()
+        await self._see_refold()
         ownership = self._ownership
-        records = await self._poll()
+        records = await self._polling.poll()
         if not records:
             return
         async with self._busy:
@@ -219,6 +229,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             for committed in await self._write(records):
                 self._outbox.mark(committed.changed, moved)
                 self._count(committed)
+            self._mark_all(self._refold.caught_up(self.owned))
             self._moved_at = time.monotonic()
             self._metrics.batch_seconds.observe(self._moved_at - started)
 
@@ -233,24 +244,12 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 raise
             raise GenerationChanged("other tables have become live") from None
 
-    async def _poll(self) -> dict[int, list[ConsumerRecord]]:
-        """Records by partition, gathered until a batch is full or the interval since the last is
-        over. Polled all the while: aiokafka fetches no more of a partition with records waiting."""
-        records: dict[int, list[ConsumerRecord]] = {}
-        room = MAX_BATCH_EVENTS
-        until = max(self._batch_at + BATCH_INTERVAL_S, time.monotonic())
-        while room > MAX_BATCH_EVENTS // 2:
-            left_ms = max(int((until - time.monotonic()) * 1000), 0)
-            # without any record there is no hurry to fold: wait for the first
-            timeout_ms = left_ms if records else max(left_ms, IDLE_POLL_MS)
-            polled = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=room)
-            for tp, its_records in polled.items():
-                records.setdefault(tp.partition, []).extend(its_records)
-                room -= len(its_records)
-            if time.monotonic() >= until and (records or not polled):
-                break
-        self._batch_at = time.monotonic()
-        return records
+    async def _see_refold(self) -> None:
+        """Learn how long the log is of partitions that are folded from its beginning."""
+        if unknown := self._refold.unknown(self.owned):
+            wanted = {TopicPartition(self._topics.events, p): p for p in unknown}
+            ends = await self._consumer.end_offsets(list(wanted))
+            self._refold.begin({wanted[tp]: end for tp, end in ends.items()})
 
     async def _take_what_is_ours(self) -> None:
         """Take partitions that were assigned while the database was away."""
@@ -331,16 +330,16 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             try:
                 if time.monotonic() - published_at > REPUBLISH_S:
                     published_at = time.monotonic()
-                    self._publish_all()
+                    self._mark_all(self.owned)
                     await self._forget_sessions()
                 await self._report_position()
                 await self._forget()
             except (KafkaError, *DATABASE_AWAY) as error:
                 log.debug("housekeeping skipped", error=repr(error))
 
-    def _publish_all(self) -> None:
+    def _mark_all(self, partitions: Iterable[int]) -> None:
         assert self._writer is not None
-        for partition in self.owned:
+        for partition in partitions:
             self._outbox.mark(self._writer.shares.keys(partition), [partition])
 
     async def _report_position(self) -> None:

@@ -72,6 +72,8 @@ class Writer:
         self._turns = RecentTurns() if turns is None else turns
         self._sessions = RecentSessions() if sessions is None else sessions
         self.shares = Shares()
+        # Rows of the partitions taken that could not be evidence, and were left out.
+        self.refused_rows = 0
 
     @property
     def progress(self) -> dict[int, Progress]:
@@ -89,7 +91,8 @@ class Writer:
         self._routers |= await self._store.routers(wanted)
         for partition, newest in (await self._store.newest_turns(wanted)).items():
             self._turns.take(partition, newest)
-        self.shares.load(await self._store.counts(wanted), await self._store.evidence(wanted))
+        counts = await self._store.counts(wanted)
+        self.refused_rows += self.shares.load(counts, await self._store.evidence(wanted))
         self._progress |= {progress.partition: progress for progress in taken}
         return taken
 

@@ -51,7 +51,11 @@ class ApiError(ClientError):
     def __init__(
         self, status: int, title: str, detail: str, errors: Sequence[Mapping[str, str]] = ()
     ) -> None:
-        faults = [f"{fault.get('field')}: {fault.get('message')}" for fault in errors]
+        faults = [  # a detail that is about one field says the same
+            f"{fault.get('field')}: {fault.get('message')}"
+            for fault in errors
+            if fault.get("message") != detail
+        ]
         super().__init__(f"{status} {': '.join(filter(None, [title, detail, '; '.join(faults)]))}")
         self.status = status
         self.title = title

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from schemas.router_config import RouterConfig, parse_config
 Row = tuple[str, str, str, str, str, int]  # router, request type, arm, metric, pace, era
 
 
+@cache
 def pow2(i: int) -> int:
     """round(2^(16 + i/1024)) by integer roots, without a floating-point number."""
     # the largest r with r^1024 <= 2^(16*1024 + i), then rounded by comparing with r + 1/2

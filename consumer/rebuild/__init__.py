@@ -12,4 +12,7 @@ worker     one process: its partitions from their checkpoints to their ends
 crew       the workers of a command: started, slowed down, watched, ended
 rebuild    `routefold rebuild`
 verify     `routefold verify`
+follower   a fold that is not live, brought to where the live one is
+switch     the transaction that makes it the live one
+promote    `routefold promote` and `rollback`
 """

@@ -20,6 +20,7 @@ from consumer.rebuild.bounds import Range
 from consumer.rebuild.contents import Contents, Folded
 from consumer.rebuild.errors import RebuildRefused
 from consumer.rebuild.settings import RebuildSettings
+from consumer.rows import read_evidence_row
 from consumer.sql import sql
 from schemas.evidence import SeriesKey, Sums
 
@@ -204,7 +205,9 @@ def _evidence(
     connection: psycopg.Connection, partition: int | None
 ) -> Iterator[tuple[ShareKey, SeriesKey, Sums]]:
     for row in connection.execute(sql("read_evidence"), {"partition": partition}):
-        yield ShareKey(*row[:3]), SeriesKey(*row[3:8]), Sums(*map(int, row[8:11]))
+        share, series, sums = read_evidence_row(row)
+        if sums is not None:
+            yield share, series, sums
 
 
 def _progress(connection: psycopg.Connection) -> dict[int, Folded]:

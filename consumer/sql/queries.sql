@@ -24,10 +24,13 @@ CREATE TEMP TABLE IF NOT EXISTS changed_sessions (
 ) ON COMMIT DELETE ROWS
 
 -- name: take_partition
--- Fence first, read the resume point second: after this no earlier writer can commit.
+-- Fence first, read the resume point second: after this no earlier writer can commit. An epoch is
+-- milliseconds since 1970, but always above the one before: routers take what a database says that
+-- was made anew for newer than what the lost one said.
 INSERT INTO partition_progress AS p (partition, epoch, next_offset)
-VALUES (%(partition)s, 1, 0)
-ON CONFLICT (partition) DO UPDATE SET epoch = p.epoch + 1, updated_at = now()
+VALUES (%(partition)s, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, 0)
+ON CONFLICT (partition) DO UPDATE SET
+    epoch = greatest(p.epoch + 1, EXCLUDED.epoch), updated_at = now()
 RETURNING epoch, next_offset, folded, duplicates, late, dead, stream_time_ms
 
 -- name: lock_progress

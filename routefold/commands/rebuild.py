@@ -144,16 +144,19 @@ def _rebuild(
 
 
 def _list(settings: Settings, as_json: bool) -> None:
+    from consumer.generations import live
     from consumer.rebuild.side import find_all
     from routefold.commands.output import console, print_json
     from routefold.endpoints import find_postgres_dsn
     from routefold.rebuilds import render
 
-    found = find_all(find_postgres_dsn(settings).get_secret_value())
+    dsn = find_postgres_dsn(settings).get_secret_value()
+    found, name = find_all(dsn), live(dsn).name
     if as_json:
-        print_json({"rebuilds": [render.rebuild_json(*each) for each in found]})
+        documents = [render.rebuild_json(*each) for each in found]
+        print_json({"rebuilds": [{**each, "live": each["name"] == name} for each in documents]})
     else:
-        console().print(render.rebuilds_table(found))
+        console().print(render.rebuilds_table(found, name))
 
 
 def _drop(settings: Settings, name: str) -> None:

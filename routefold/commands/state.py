@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_TOGETHER: Final = "\u00a0"  # a space at which no line is broken
 # Measured, not scored, or in a column of its own.
 _SHOWN_APART: Final = frozenset(
     {
@@ -74,25 +75,26 @@ def header(state: Mapping[str, Any]) -> str:
 
 
 def state_table(state: Mapping[str, Any]) -> Table:
-    """The cells of a state document, grouped by request type, largest share first."""
+    """The cells of a state document under their request types, largest share first."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("request type", no_wrap=True)
     table.add_column("arm", overflow="fold")
-    for name in ("share", "prior", "mean", "90 % interval", "observations", "time", "answers"):
+    for name in ("share", "prior", "mean", "90 % interval", "seen", "time", "answers"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("evidence", "drift", "age"):
-        table.add_column(name, overflow="fold")
+    table.add_column("evidence", overflow="fold")
     previous = None
     for cell in sorted(state["cells"], key=_by_type_and_share(state)):
         request_type = cell["request_type"]
-        if previous not in (None, request_type):
-            table.add_row()
+        if previous != request_type:
+            if previous is not None:
+                table.add_row()
+            empty = [""] * 7
+            table.add_row(f"[bold]{request_type}[/bold]", *empty, _age(cell["age_ms"]))
+        previous = request_type
         low, high = cell["interval_90"]
         prior, speed, health = cell["prior"], cell["speed"], cell["health"]
         table.add_row(
-            request_type if request_type != previous else "",
             cell["arm"],
             f"{cell['probability']:.1%}",
             f"{prior['alpha'] / (prior['alpha'] + prior['beta']):.2f}",
@@ -102,17 +104,16 @@ def state_table(state: Mapping[str, Any]) -> Table:
             "" if speed is None else f"{speed['mean_ms']:,.0f} ms",
             "failing" if health["failing"] else f"{health['answering']:.0%}",
             _evidence(cell["metrics"]),
-            ", ".join(name for name, metric in cell["metrics"].items() if metric.get("drifted")),
-            _age(cell["age_ms"]),
         )
-        previous = request_type
     return table
 
 
 def _evidence(metrics: Mapping[str, Any]) -> str:
     """What an arm's score rests on: each metric in 0..1 with its mean and number."""
     return ", ".join(
-        f"{name} {metric['mean']:.2f} ({metric['n']:,.0f})"
+        f"{name} {metric['mean']:.2f} ({metric['n']:,.0f}){', drifted' * metric['drifted']}".replace(
+            " ", _TOGETHER
+        )
         for name, metric in metrics.items()
         if name not in _SHOWN_APART and metric["mean"] is not None
     )
@@ -124,8 +125,8 @@ def _age(age_ms: int | None) -> str:
         return ""
     for unit, size_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)):
         if age_ms >= size_ms:
-            return f"{age_ms / size_ms:.0f} {unit}"
-    return f"{age_ms} ms"
+            return f"{age_ms / size_ms:.0f} {unit} ago".replace(" ", _TOGETHER)
+    return "now"
 
 
 def _by_type_and_share(state: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from consumer.fold import ShareKey
+    from consumer.rebuild.bounds import Range
     from consumer.rebuild.contents import Folded, RowDifference
     from consumer.rebuild.rebuild import Outcome
     from consumer.rebuild.side import Rebuild
@@ -60,8 +61,10 @@ def rebuild_json(rebuild: Rebuild, progress: Mapping[int, Folded]) -> dict[str, 
     }
 
 
-def rebuilds_table(found: Sequence[tuple[Rebuild, Mapping[int, Folded]]]) -> Table | str:
-    """Every rebuild, one a line."""
+def rebuilds_table(
+    found: Sequence[tuple[Rebuild, Mapping[int, Folded]]], live: str | None = None
+) -> Table | str:
+    """Every rebuild, one a line; `live` is the name of the one that was promoted."""
     if not found:
         return "no rebuilds: make one with `routefold rebuild --into NAME`"
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -74,13 +77,20 @@ def rebuilds_table(found: Sequence[tuple[Rebuild, Mapping[int, Folded]]]) -> Tab
         done = sum(at.next_offset - rebuild.ranges[p].start for p, at in progress.items())
         table.add_row(
             rebuild.name,
-            rebuild.state,
+            "live" if rebuild.name == live else rebuild.state,
             f"{rebuild.created_at:%Y-%m-%d %H:%M}",
             f"{done:,}",
-            f"{sum(each.end - each.start for each in rebuild.ranges.values()):,}",
+            f"{sum(each.end - each.start for each in _covered(rebuild, progress)):,}",
             "; ".join(_changes(rebuild)),
         )
     return table
+
+
+def _covered(rebuild: Rebuild, progress: Mapping[int, Folded]) -> Iterable[Range]:
+    """What it was made of, and what has been folded since: one that is or was live goes on."""
+    for partition, at in rebuild.ranges.items():
+        done = progress[partition].next_offset if partition in progress else at.end
+        yield at._replace(end=max(at.end, done))
 
 
 def _changes(rebuild: Rebuild) -> list[str]:

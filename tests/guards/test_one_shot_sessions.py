@@ -15,7 +15,7 @@ from tests.guards.one_shot_sessions import STEP_MS, TENTHS, WINDOW_S
 
 ROOT = Path(__file__).parents[2]
 SESSIONS = 1_000_000
-# Nearly four times what the writer's caches hold; `make bench BENCH=fold` takes it through a million.
+# Nearly four times what the writer's caches hold; `make bench BENCH=fold` goes to a million.
 WRITTEN = 500_000
 # Caches of fixed size fill in the first three tenths.
 WARM_UP = 3

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
-from schemas.posterior import MetricEvidence
-from tests.factories import config
+import pytest
+
+from consumer.fold import ShareKey
+from consumer.recent import RecentSessions, RecentTurns
+from consumer.store import Store
+from consumer.writer import Writer
+from schemas.evidence import UNIT_WEIGHT
+from tests.factories import config, configured, records
 from tests.guards.installation import Installation
 
 CONVERSATIONS = 10_000
@@ -15,17 +22,19 @@ ANSWER = {"role": "assistant", "content": "The sea is wide, the sea is deep."}
 COMPLAINT = {"role": "user", "content": "No, that's not what I asked for. It must rhyme."}
 
 
-def test_ten_thousand_open_conversations_get_all_their_feedback_attributed() -> None:
-    """Each waits for all the others between its two requests; four replicas hear them by chance.
+def conversed(arms: Iterable[str], conversations: int) -> tuple[Installation, Counter[str]]:
+    """Conversations of two requests each, of which the second complains about the first's answer;
+    the installation after them, and how many complaints each arm has earned.
 
-    The first request goes to any arm, the second to another one: who served last gets nothing.
+    Each waits for all the others between its two requests. They are heard by different replicas,
+    and the second goes to another arm than the first: who served last has earned nothing.
     """
-    installation = Installation(config(arms=ARMS), replicas=4)
+    installation = Installation(config(arms=arms), replicas=4)
     first = {
         f"s{number}": installation.pick(
             replica=number % 4, session_id=f"s{number}", messages=[REQUEST]
         )
-        for number in range(CONVERSATIONS)
+        for number in range(conversations)
     }
     installation.wait(60_000)
     for number, (session, pick) in enumerate(first.items()):
@@ -35,13 +44,34 @@ def test_ten_thousand_open_conversations_get_all_their_feedback_attributed() -> 
             messages=[REQUEST, ANSWER, COMPLAINT],
             exclude=[pick.arm],
         )
+    return installation, Counter(pick.arm for pick in first.values())
+
+
+def test_ten_thousand_open_conversations_get_all_their_feedback_attributed() -> None:
+    installation, earned = conversed(ARMS, CONVERSATIONS)
     installation.fold()
-    expected = Counter(pick.arm for pick in first.values())
-    state = installation.router().state.of("writing").read()
-    seen = {arm: of_arm.get("misalignment") for arm, of_arm in state.metrics.items()}
-    assert {arm: _count(found) for arm, found in seen.items()} == dict(expected)
+    metrics = installation.router().state.of("writing").read().metrics
+    assert {arm: metrics[arm]["misalignment"].slow.n for arm in ARMS} == dict(earned)
     assert installation.router().state.counts() == (2 * CONVERSATIONS, 0, 0)
 
 
-def _count(found: MetricEvidence | None) -> float:
-    return 0.0 if found is None else found.slow.n
+@pytest.mark.integration
+async def test_more_open_conversations_than_the_writer_remembers_lose_nothing(
+    database: str,
+) -> None:
+    """What a cache of two hundred has forgotten is read from the store."""
+    installation, earned = conversed(ARMS, 2000)
+    log = records([configured(config(arms=ARMS)), *installation.emitted])
+    store = await Store.connect(database)
+    writer = Writer(store, turns=RecentTurns(200), sessions=RecentSessions(200))
+    await writer.take([0])
+    for start in range(0, len(log), 500):
+        await writer.write({0: log[start : start + 500]})
+    await store.close()
+    evidence = writer.shares.evidence()[ShareKey(0, "r", "writing")]
+    complaints = {
+        series.arm: sums.n // UNIT_WEIGHT
+        for series, sums in evidence.items()
+        if (series.metric, series.pace) == ("misalignment", "slow")
+    }
+    assert complaints == dict(earned)

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from consumer.errors import LogMismatch, SchemaOutdated, Unreachable
+from consumer.migrate import migrate
 from schemas.codec import decode
 from schemas.events import Outcome, Progress, Turn
 from schemas.evidence import SeriesKey, Sums
@@ -91,18 +92,57 @@ async def test_snapshots_say_what_the_database_holds(
     first = await latest_snapshots(stack, topics)
     assert evidence_of(first) == stored_evidence(database)
     # a start publishes everything again, under the new epoch: it heals a lost topic
+    before = _epochs(database)
     async with consuming(stack.bootstrap_servers, database, topics):
-        await eventually(lambda: _epochs(database) == {2})
+        await eventually(lambda: not before & _epochs(database))
         await asyncio.sleep(0.3)
     again = await latest_snapshots(stack, topics)
     assert evidence_of(again) == evidence_of(first)
-    assert {s.epoch for s in again.values() if isinstance(s, Snapshot)} == {2}
+    epochs = {s.epoch for s in again.values() if isinstance(s, Snapshot)}
+    assert min(epochs) > max(before)
     progress = [p for p in again.values() if isinstance(p, Progress)]
     assert sum(p.folded for p in progress) == 800
 
 
-def _epochs(database: str) -> set[object]:
-    return {row[0] for row in table(database, "SELECT epoch FROM partition_progress")}
+def _epochs(database: str) -> set[int]:
+    return {int(str(row[0])) for row in table(database, "SELECT epoch FROM partition_progress")}
+
+
+async def test_a_lost_database_is_made_anew_from_the_log_and_routers_follow(
+    stack: Servers, topics: Topics, database: str
+) -> None:
+    log = [configured(config(arms=ARMS)), *events(1500)]
+    await publish(stack.bootstrap_servers, topics, log)
+    async with consuming(stack.bootstrap_servers, database, topics):
+        await eventually(lambda: folded(database) >= 3000)
+    before, stored, epochs = (
+        await latest_snapshots(stack, topics),
+        stored_evidence(database),
+        _epochs(database),
+    )
+
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA routefold CASCADE")
+    migrate(database)
+    heard = len((await read_log(stack.bootstrap_servers, topics.snapshots))[0])
+    async with consuming(stack.bootstrap_servers, database, topics):
+        await eventually(lambda: folded(database) >= 3000)
+        await asyncio.sleep(0.5)
+
+    assert stored_evidence(database) == stored
+    assert min(_epochs(database)) > max(epochs)
+    after = await latest_snapshots(stack, topics)
+    assert evidence_of(after) == evidence_of(before)
+    # of no partition did routers hear less than they knew
+    log_of_snapshots = await read_log(stack.bootstrap_servers, topics.snapshots)
+    told = (decode(value) for _, value in log_of_snapshots[0][heard:])
+    said = [s for s in told if isinstance(s, Snapshot)]
+    assert {s.key for s in said} == {key for key, s in before.items() if isinstance(s, Snapshot)}
+    for snapshot in said:
+        known = before[snapshot.key]
+        assert isinstance(known, Snapshot)
+        assert snapshot.source_offset >= known.source_offset
+        assert snapshot.position > known.position
 
 
 async def latest_snapshots(stack: Servers, topics: Topics) -> dict[bytes, object]:

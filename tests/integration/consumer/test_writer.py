@@ -133,13 +133,15 @@ async def test_an_overtaken_writer_is_fenced_and_writes_nothing(
     old, new = await open_writer(), await open_writer()
     await old.take([0])
     await old.write({0: everything[:20]})
-    await new.take([0])
+    (held,), (taken,) = old.progress.values(), await new.take([0])
+    assert taken.epoch > held.epoch
     before = evidence(database)
     with pytest.raises(Fenced, match="partition 0"):
         await old.write({0: everything[20:]})
     assert evidence(database) == before
     await new.write({0: everything[20:]})
-    assert table(database, "SELECT epoch, next_offset FROM partition_progress") == [(2, 101)]
+    stored = table(database, "SELECT epoch, next_offset FROM partition_progress")
+    assert stored == [(taken.epoch, 101)]
 
 
 async def test_bad_records_are_buried_and_their_neighbours_fold_once(

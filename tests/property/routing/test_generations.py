@@ -23,7 +23,7 @@ from tests.snapshots import observed, snapshot
 
 unhurried = settings(deadline=None, max_examples=80)  # a busy machine is no failure
 TOPICS = Topics()
-PARTITIONS = 3
+PARTITIONS = 2
 CELLS = [ShareKey(router, kind, 0) for router in "rs" for kind in ("general", "writing")]
 
 
@@ -77,8 +77,11 @@ def topics(draw: st.DrawFn) -> tuple[list[Record], dict[int, set[ShareKey]]]:
     cells: dict[int, set[ShareKey]] = {}
     offset = 0
     for generation in range(draw(st.integers(1, 4))):
-        chosen = draw(st.lists(st.sampled_from(CELLS), unique=True))
-        published = draw(st.permutations(range(PARTITIONS)))[: draw(st.integers(0, PARTITIONS))]
+        chosen: list[ShareKey] = draw(
+            st.lists(st.sampled_from(CELLS), unique=True, min_size=generation % 2)
+        )
+        upto = draw(st.sampled_from((PARTITIONS, PARTITIONS, 1)))
+        published = draw(st.permutations(range(PARTITIONS)))[:upto]
         cells[generation] = {
             cell._replace(partition=partition) for cell in chosen for partition in published
         }
@@ -89,7 +92,7 @@ def topics(draw: st.DrawFn) -> tuple[list[Record], dict[int, set[ShareKey]]]:
             # others go on meanwhile: updates of what is published, or a writer that wakes up
             for _ in range(draw(st.integers(0, 3))):
                 records += draw(st.sampled_from([[each] for each in records]))
-            if chosen and draw(st.booleans()):
+            if draw(st.booleans()) and chosen:
                 offset += 1
                 records.append(Record.of(share(chosen[0], partition, generation, offset)))
                 records.append(Record.of(progress(partition, generation, offset)))
@@ -102,7 +105,7 @@ def chunks(draw: st.DrawFn, records: Sequence[Record]) -> list[list[Record]]:
     found: list[list[Record]] = []
     start = 0
     while start < len(records):
-        size = draw(st.integers(1, 12))
+        size = draw(st.integers(1, 40) | st.just(2) | st.just(5))
         found.append(list(records[start : start + size]))
         start += size
     return found

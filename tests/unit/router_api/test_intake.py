@@ -216,6 +216,80 @@ def test_repeats_are_not_observed_again(fed: Fed) -> None:
     assert len(fed.observed.applied) == len(fed.observed.progress) == 1
 
 
+# Generations
+
+
+def of_generation(generation: int, *partitions: int, source_offset: int = 1) -> list[Record]:
+    """What the writers of these partitions publish of a generation: shares, and then progress."""
+    fields: dict[str, Any] = {"generation": generation, "source_offset": source_offset}
+    return [
+        record(each)
+        for partition in partitions
+        for each in (
+            snapshot(partition=partition, **fields),
+            replace(progress(source_offset), partition=partition, generation=generation),
+        )
+    ]
+
+
+def test_a_generation_comes_into_use_when_all_of_it_is_there(fed: Fed) -> None:
+    fed.take(*of_generation(0, 0, 1, 2, 3))
+    fed.take(*of_generation(2, 0, 1, 2, source_offset=7))
+    assert fed.versions == {"r/general": "1.1.1.1"}
+    assert not fed.directory.settled
+    fed.take(*of_generation(2, 3, source_offset=8))
+    assert fed.versions == {"r/general": "2:7.7.7.8"}
+    assert fed.directory.generation == 2
+    assert fed.directory.settled
+
+
+def test_shares_of_a_poll_count_before_any_progress(fed: Fed) -> None:
+    """A progress of the former generation at its beginning must not pull the later ones forward."""
+    fed.take(*of_generation(0, 0, 1, 2, 3), *of_generation(1, 0, 1, 2, 3, source_offset=4))
+    assert fed.versions == {"r/general": "1:4.4.4.4"}
+
+
+def test_a_generation_that_is_there_loses_nothing_to_one_on_its_way(fed: Fed) -> None:
+    both = [*of_generation(1, 0, 1, 2, 3), *of_generation(2, 0)]
+    fed.take(*both)
+    assert fed.versions == {"r/general": "1:1.1.1.1"}
+    fed.take(*of_generation(2, 1, 2, 3))
+    assert fed.versions == {"r/general": "2:1.1.1.1"}
+
+
+def test_what_only_the_former_generation_has_is_gone(fed: Fed) -> None:
+    only = snapshot(observed("a", [1.0]), request_type="writing", source_offset=9)
+    fed.take(record(only), *of_generation(0, 0, 1, 2, 3))
+    fed.take(*of_generation(1, 0, 1, 2, 3), record(only))
+    assert fed.versions == {"r/general": "1:1.1.1.1"}
+    assert fed.directory.state("r").of("writing").read().version == "1:-.-.-.-"
+
+
+def test_a_tombstone_reaches_what_is_on_its_way(fed: Fed) -> None:
+    arriving = of_generation(1, 0, 1, 2, 3)
+    fed.take(*arriving[:-1])
+    fed.take(replace(arriving[0], value=None), replace(arriving[3], value=None))
+    fed.take(arriving[-1])
+    assert fed.directory.generation == 0
+    fed.take(arriving[3])
+    assert fed.versions == {"r/general": "1:-.1.1.1"}
+
+
+def test_observers_are_told_of_what_is_in_use(fed: Fed) -> None:
+    fed.take(*of_generation(1, 0, 1, 2, source_offset=5))
+    assert fed.observed.applied == []
+    assert fed.observed.progress == []
+    fed.take(*of_generation(1, 3, source_offset=6))
+    assert sorted(offset for _, offset in fed.observed.applied) == [5, 5, 5, 6]
+    assert [each.generation for each in fed.observed.progress] == [1]
+
+
+def test_an_impossible_generation_keeps_nobody_waiting(fed: Fed) -> None:
+    fed.take(*of_generation(2**40, 0), *of_generation(-1, 0))
+    assert fed.directory.settled
+    assert fed.directory.refused_snapshots == 2
+
+
 # Bad records
 
 GOOD = snapshot(observed("a", [1.0]), source_offset=5)
