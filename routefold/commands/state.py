@@ -110,13 +110,13 @@ def state_table(state: Mapping[str, Any]) -> Table:
 
 def _evidence(metrics: Mapping[str, Any]) -> str:
     """What an arm's score rests on: each metric in 0..1 with its mean and number."""
-    return ", ".join(
-        f"{name} {metric['mean']:.2f} ({metric['n']:,.0f}){', drifted' * metric['drifted']}".replace(
-            " ", _TOGETHER
-        )
-        for name, metric in metrics.items()
-        if name not in _SHOWN_APART and metric["mean"] is not None
-    )
+    shown = []
+    for name, metric in metrics.items():
+        if name not in _SHOWN_APART and metric["mean"] is not None:
+            drifted = " drifted" if metric["drifted"] else ""
+            text = f"{name} {metric['mean']:.2f} ({metric['n']:,.0f}){drifted}"
+            shown.append(text.replace(" ", _TOGETHER))
+    return ", ".join(shown)
 
 
 def _age(age_ms: int | None) -> str:

@@ -68,18 +68,10 @@ async def test_there_and_back(run: Run, stack: Servers, topics: Topics, database
         assert promoted["consumer_follows"] is True
         code, out, _ = await run("rebuild", "--list", "--json")
         assert [each["live"] for each in json.loads(out)["rebuilds"]] == [True]
-        code, _, said = await run("rebuild", "--drop", "clean")
-        assert (code, "'clean' is live" in said) == (2, True)
         code, out, said = await run("rollback")
         assert code == 0, said
         assert out.startswith("original: live, as generation 2; before it was clean\n")
-    code, out, _ = await run("generations", "--json")
-    found = json.loads(out)["generations"]
-    assert [(each["name"], each["live"]) for each in found] == [
-        ("original", False),
-        ("clean", False),
-        ("original", True),
-    ]
     code, out, _ = await run("generations")
     assert code == 0
     assert "exclude_sources: ['importer']" in out
+    assert [line.split()[:3] for line in out.splitlines()[3:]] == [["2", "live", "original"]]

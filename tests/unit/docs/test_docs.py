@@ -27,6 +27,7 @@ from consumer import decode, facts, observations, writer
 from consumer.metrics import ConsumerMetrics
 from producer.publisher import PublisherStats
 from routefold.cli import app
+from routefold.evaluate.policy import FixedShares
 from routefold.settings import PREFIX, Settings
 from routefold.stack.jars import CACHE_VARIABLE
 from router_api.directory import Directory
@@ -139,9 +140,10 @@ def test_named_tests_and_files_exist(page: str) -> None:
 def test_named_commands_exist(page: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
     commands = {command.name for command in app.registered_commands}
+    commands |= {group.name for group in app.registered_groups}
     shown = code(page)
     assert set(re.findall(r"\bmake ([a-z]+)", shown)) <= targets
-    calls = re.findall(r"(?:^|[ /`$])routefold ([a-z]+)\b", shown, re.MULTILINE)
+    calls = re.findall(r"(?:^|[ /`$])routefold ([a-z]+(?:-[a-z]+)*)\b", shown, re.MULTILINE)
     assert set(calls) <= commands
 
 
@@ -156,7 +158,9 @@ def test_examples_can_be_read(page: str) -> None:
         for body in re.findall(r"-d '(.*?)'", block, re.DOTALL):
             json.loads(body)
     for block in blocks(page, "yaml"):
-        RouterConfig.model_validate(yaml.safe_load(block))
+        document = yaml.safe_load(block)
+        policy = FixedShares if "shares" in document else RouterConfig
+        policy.model_validate(document)
 
 
 @pytest.mark.parametrize("page", PAGES)
