@@ -17,6 +17,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
+from typer.main import get_group
 
 import consumer.errors
 import producer.client
@@ -139,8 +140,7 @@ def test_named_tests_and_files_exist(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_named_commands_exist(page: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
-    commands = {command.name for command in app.registered_commands}
-    commands |= {group.name for group in app.registered_groups}
+    commands = set(get_group(app).commands)
     shown = code(page)
     assert set(re.findall(r"\bmake ([a-z]+)", shown)) <= targets
     calls = re.findall(r"(?:^|[ /`$])routefold ([a-z]+(?:-[a-z]+)*)\b", shown, re.MULTILINE)
