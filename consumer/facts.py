@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -38,7 +39,9 @@ class SessionKey(NamedTuple):
     digest: bytes  # 16 bytes
 
 
+@lru_cache(maxsize=1 << 15)  # 8 MB: a session that goes on is not hashed anew with every turn
 def session_key(partition: int, router: str, session_id: str) -> SessionKey:
+    """The key of a session of a router."""
     name = f"{router}\x1f{session_id}".encode()
     return SessionKey(partition, hashlib.blake2b(name, digest_size=16).digest())
 

@@ -134,7 +134,9 @@ def _require_comparable(rebuild: side.Rebuild, generation: Generation, topic: st
         )
     faults = rebuild.settings.differences(generation.settings)
     if {p: at.start for p, at in rebuild.ranges.items() if at.start} != generation.starts:
-        faults.append(f"from: {rebuild.bounds.start or 'the beginning'}, as the live tables do not")
+        theirs = ",".join(f"{p}:{at}" for p, at in sorted(generation.starts.items()))
+        mine = rebuild.bounds.start or "the beginning"
+        faults.append(f"from: {mine}, not {theirs or 'the beginning'}")
     if faults:
         raise RebuildRefused(
             f"the rebuild {name!r} has other settings than the live tables ({'; '.join(faults)}), "

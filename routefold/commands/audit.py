@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routefold.commands.options import JsonFlag, StateDirOption
+from routefold.commands.options import JsonFile, StateDirOption
 
 if TYPE_CHECKING:
     from routefold.audit.audit import Report
@@ -28,7 +28,7 @@ def audit(
     ] = None,
     router: Annotated[str | None, typer.Option("--router", help="Of this router only.")] = None,
     state_dir: StateDirOption = None,
-    as_json: JsonFlag = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Make logged picks again, from the log alone, and say for each difference why.
 
@@ -45,7 +45,7 @@ def audit(
     from routefold.audit.audit import exit_code
     from routefold.audit.collect import Selection
     from routefold.audit.render import render, to_json
-    from routefold.commands.output import console, print_json
+    from routefold.commands.output import answer
     from routefold.errors import Misuse
     from routefold.history import Position
     from routefold.settings import load_settings
@@ -57,10 +57,7 @@ def audit(
     logs.configure("warning" if settings.log_level == "info" else settings.log_level)
     selection = Selection(last=last, since=position, router=router)
     report = signals.run(_audit(settings, selection))
-    if as_json:
-        print_json(to_json(report))
-    else:
-        console().print(render(report))
+    answer(render(report), to_json(report), json_file)
     raise typer.Exit(exit_code(report))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from routefold.commands.options import StateDirOption
+from routefold.commands.options import JsonFile, StateDirOption
 
 
 def register(app: typer.Typer) -> None:
@@ -21,10 +21,7 @@ def diff(
         int,
         typer.Option("--turns", min=0, help="Pick the latest so many logged turns again."),
     ] = 100_000,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write everything as JSON; - prints it."),
-    ] = None,
+    json_file: JsonFile = None,
     state_dir: StateDirOption = None,
 ) -> None:
     """Compare two rebuilds, or one with the live state: evidence, probabilities, and picks.

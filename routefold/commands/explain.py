@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from routefold.commands.options import JsonFlag, StateDirOption
+from routefold.commands.options import JsonFile, StateDirOption
 
 if TYPE_CHECKING:
     from routefold.audit.explanation import Explanation
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     turn_id: Annotated[str, typer.Argument(help="As the pick's answer has it, or a table.")],
     state_dir: StateDirOption = None,
-    as_json: JsonFlag = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Explain one pick: what decided it, what would have changed it, and what came of it.
 
@@ -36,7 +36,7 @@ def explain(
     """
     from routefold import logs, signals
     from routefold.audit.render_explanation import render, to_json
-    from routefold.commands.output import console, print_json
+    from routefold.commands.output import answer
     from routefold.errors import Misuse
     from routefold.settings import load_settings
 
@@ -47,10 +47,7 @@ def explain(
     settings = load_settings(state_dir=state_dir)
     logs.configure("warning" if settings.log_level == "info" else settings.log_level)
     found = signals.run(_explain(settings, turn))
-    if as_json:
-        print_json(to_json(found))
-    else:
-        console().print(render(found))
+    answer(render(found), to_json(found), json_file)
 
 
 async def _explain(settings: Settings, turn_id: UUID) -> Explanation:

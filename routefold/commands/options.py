@@ -8,6 +8,10 @@ from typing import Annotated
 import typer
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write everything as JSON; - prints it."),
+]
 UrlOption = Annotated[
     str | None,
     typer.Option(

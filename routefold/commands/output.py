@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from routefold.errors import Failure
 
@@ -31,6 +31,15 @@ def say(text: str) -> None:
 def print_json(document: Any) -> None:
     """A JSON document on standard output."""
     print(json.dumps(document, indent=2, ensure_ascii=False), flush=True)
+
+
+def answer(text: RenderableType, document: Any, json_file: Path | None) -> None:
+    """The text, unless the document is to be printed; the document into its file. Raises
+    Failure."""
+    if json_file != Path("-"):
+        console().print(text)
+    if json_file is not None:
+        write_json(json_file, document)
 
 
 def write_json(file: Path, document: Any) -> None:

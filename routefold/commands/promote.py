@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from routefold.commands.options import JsonFlag, StateDirOption
+from routefold.commands.options import JsonFile, StateDirOption
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The rebuild to make live.")],
     state_dir: StateDirOption = None,
-    as_json: JsonFlag = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Make a rebuild live: every router changes over to it, and the consumers go on with it.
 
@@ -42,10 +42,10 @@ def promote(
     """
     from consumer.rebuild.promote import promote as make_live
 
-    _switch(state_dir, as_json, lambda servers, on_step: make_live(servers, name, on_step))
+    _switch(state_dir, json_file, lambda servers, on_step: make_live(servers, name, on_step))
 
 
-def rollback(state_dir: StateDirOption = None, as_json: JsonFlag = False) -> None:
+def rollback(state_dir: StateDirOption = None, json_file: JsonFile = None) -> None:
     """Make live again what was live before, with all that has come since; again: the one before.
 
     Exit codes: 0 it is live, 1 failed, 2 there is nothing to go back to; unless 0, what was live is
@@ -57,10 +57,10 @@ def rollback(state_dir: StateDirOption = None, as_json: JsonFlag = False) -> Non
     """
     from consumer.rebuild.promote import rollback as make_live
 
-    _switch(state_dir, as_json, make_live)
+    _switch(state_dir, json_file, make_live)
 
 
-def generations(state_dir: StateDirOption = None, as_json: JsonFlag = False) -> None:
+def generations(state_dir: StateDirOption = None, json_file: JsonFile = None) -> None:
     """Show what was and is live, the latest last.
 
     [bold]Example:[/bold]
@@ -68,26 +68,23 @@ def generations(state_dir: StateDirOption = None, as_json: JsonFlag = False) -> 
         routefold generations
     """
     from consumer.generations import generations as read_all
-    from routefold.commands.output import console, print_json
+    from routefold.commands.output import answer
     from routefold.endpoints import find_postgres_dsn
     from routefold.rebuilds.generations import generations_json, generations_table
 
     settings = _settings(state_dir)
     found = read_all(find_postgres_dsn(settings).get_secret_value())
-    if as_json:
-        print_json({"generations": generations_json(found)})
-    else:
-        console().print(generations_table(found))
+    answer(generations_table(found), {"generations": generations_json(found)}, json_file)
 
 
 def _switch(
     state_dir: Path | None,
-    as_json: bool,
+    json_file: Path | None,
     make_live: Callable[[Servers, OnStep], Coroutine[Any, Any, Promotion]],
 ) -> None:
     from consumer.rebuild.promote import taken_up
     from routefold import signals
-    from routefold.commands.output import console, print_json, say
+    from routefold.commands.output import answer, say
     from routefold.rebuilds.generations import promotion_json, promotion_text
     from routefold.rebuilds.servers import find_servers
 
@@ -98,10 +95,7 @@ def _switch(
         return promotion, await taken_up(servers.postgres_dsn, promotion.generation.number)
 
     promotion, followed = signals.run(run())
-    if as_json:
-        print_json(promotion_json(promotion, followed))
-    else:
-        console().print(promotion_text(promotion, followed))
+    answer(promotion_text(promotion, followed), promotion_json(promotion, followed), json_file)
 
 
 def _settings(state_dir: Path | None) -> Settings:

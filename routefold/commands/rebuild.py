@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from routefold.commands.options import JsonFlag, StateDirOption
+from routefold.commands.options import JsonFile, StateDirOption
 from routefold.rebuilds.arguments import MaxLagOption, MaxRateOption, WorkersOption
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def rebuild(
         str | None, typer.Option("--drop", metavar="NAME", help="Remove a rebuild, and end.")
     ] = None,
     state_dir: StateDirOption = None,
-    as_json: JsonFlag = False,
+    json_file: JsonFile = None,
 ) -> None:
     """Fold the log again into tables of its own, with these settings or with the live ones.
 
@@ -95,7 +95,7 @@ def rebuild(
     if sum((into is not None, list_all, drop is not None)) != 1:
         raise Misuse("give one of --into NAME, --list and --drop NAME")
     if list_all:
-        _list(settings, as_json)
+        _list(settings, json_file)
     elif drop is not None:
         _drop(settings, drop)
     elif into is not None:
@@ -112,7 +112,7 @@ def rebuild(
         )
         first, last = (Bound.parse(b) if b is not None else None for b in (start, until))
         pace = Pace(workers=workers, max_rate_per_s=max_rate, max_lag=max_lag)
-        _rebuild(settings, into, wanted, first, last, pace, as_json)
+        _rebuild(settings, into, wanted, first, last, pace, json_file)
 
 
 def _rebuild(
@@ -122,11 +122,11 @@ def _rebuild(
     start: Bound | None,
     until: Bound | None,
     pace: Pace,
-    as_json: bool,
+    json_file: Path | None,
 ) -> None:
     from consumer.rebuild.rebuild import rebuild as fold_again
     from routefold import signals
-    from routefold.commands.output import console, print_json
+    from routefold.commands.output import answer, console
     from routefold.rebuilds import render
     from routefold.rebuilds.progress import shown
     from routefold.rebuilds.servers import find_servers
@@ -137,26 +137,22 @@ def _rebuild(
             fold_again(find_servers(settings), name, wanted, start, until, pace, show)
         )
     seconds = time.monotonic() - begun
-    if as_json:
-        print_json(render.outcome_json(outcome, seconds))
-    else:
-        console().print(render.outcome_text(outcome, seconds))
+    document = render.outcome_json(outcome, seconds)
+    answer(render.outcome_text(outcome, seconds), document, json_file)
 
 
-def _list(settings: Settings, as_json: bool) -> None:
+def _list(settings: Settings, json_file: Path | None) -> None:
     from consumer.generations import live
     from consumer.rebuild.side import find_all
-    from routefold.commands.output import console, print_json
+    from routefold.commands.output import answer
     from routefold.endpoints import find_postgres_dsn
     from routefold.rebuilds import render
 
     dsn = find_postgres_dsn(settings).get_secret_value()
     found, name = find_all(dsn), live(dsn).name
-    if as_json:
-        documents = [render.rebuild_json(*each) for each in found]
-        print_json({"rebuilds": [{**each, "live": each["name"] == name} for each in documents]})
-    else:
-        console().print(render.rebuilds_table(found, name))
+    documents = [render.rebuild_json(*each) for each in found]
+    marked = [{**each, "live": each["name"] == name} for each in documents]
+    answer(render.rebuilds_table(found, name), {"rebuilds": marked}, json_file)
 
 
 def _drop(settings: Settings, name: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from routefold.commands.options import StateDirOption
+from routefold.commands.options import JsonFile, StateDirOption
 from routefold.rebuilds.arguments import MaxLagOption, MaxRateOption, WorkersOption
 
 
@@ -23,10 +22,7 @@ def verify(
     workers: WorkersOption = None,
     max_rate: MaxRateOption = 0.0,
     max_lag: MaxLagOption = 20_000,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", metavar="FILE", help="Write everything as JSON; - prints it."),
-    ] = None,
+    json_file: JsonFile = None,
     state_dir: StateDirOption = None,
 ) -> None:
     """Fold the log again, and compare evidence and event counts with the live tables, bit by bit.
@@ -44,7 +40,7 @@ def verify(
     from consumer.rebuild.rebuild import Pace
     from consumer.rebuild.verify import verify as compare
     from routefold import logs, signals
-    from routefold.commands.output import console, write_json
+    from routefold.commands.output import answer, console
     from routefold.rebuilds import render
     from routefold.rebuilds.progress import shown
     from routefold.rebuilds.servers import find_servers
@@ -55,8 +51,5 @@ def verify(
     pace = Pace(workers=workers, max_rate_per_s=max_rate, max_lag=max_lag)
     with shown(console(stderr=True), "folding") as show:
         verdict = signals.run(compare(find_servers(settings), name, pace, show))
-    if json_file != Path("-"):
-        console().print(render.verdict_text(verdict))
-    if json_file is not None:
-        write_json(json_file, render.verdict_json(verdict, name))
+    answer(render.verdict_text(verdict), render.verdict_json(verdict, name), json_file)
     raise typer.Exit(0 if verdict.equal else 1)

@@ -166,10 +166,10 @@ async def test_every_pick_can_be_made_again_and_explained(played: Played, tmp_pa
         await explain(played.servers.bootstrap_servers, played.topics, uuid4())
 
     # the examples of the commands' --help, as they stand there
-    code, out, _ = await played.run("audit", "--last", "10000", "--json", cwd=tmp_path)
+    code, out, _ = await played.run("audit", "--last", "10000", "--json", "-", cwd=tmp_path)
     assert code == 0
     assert json.loads(out)["equal"] == TURNS
-    code, out, _ = await played.run("explain", str(last.turn_id), "--json", cwd=tmp_path)
+    code, out, _ = await played.run("explain", str(last.turn_id), "--json", "-", cwd=tmp_path)
     assert code == 0
     assert json.loads(out)["equal"] is True
     code, out, _ = await played.run("explain", str(last.turn_id), cwd=tmp_path)

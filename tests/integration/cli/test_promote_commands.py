@@ -60,13 +60,13 @@ async def test_there_and_back(run: Run, stack: Servers, topics: Topics, database
         await eventually(lambda: folded(database) >= 80)
         code, _, said = await run("rebuild", "--into", "clean", "--exclude-source", "importer")
         assert code == 0, said
-        code, out, said = await run("promote", "clean", "--json")
+        code, out, said = await run("promote", "clean", "--json", "-")
         assert code == 0, said
         promoted = json.loads(out)
         assert promoted["generation"] == 1
         assert promoted["name"] == "clean"
         assert promoted["consumer_follows"] is True
-        code, out, _ = await run("rebuild", "--list", "--json")
+        code, out, _ = await run("rebuild", "--list", "--json", "-")
         assert [each["live"] for each in json.loads(out)["rebuilds"]] == [True]
         code, out, said = await run("rollback")
         assert code == 0, said

@@ -239,7 +239,7 @@ def test_the_commands_say_it_with_their_exit_codes(
             command, capture_output=True, text=True, timeout=120, env=environment, check=False
         )
 
-    made = routefold("rebuild", "--into", "check", "--workers", "2", "--json")
+    made = routefold("rebuild", "--into", "check", "--workers", "2", "--json", "-")
     assert made.returncode == 0, made.stderr
     document = json.loads(made.stdout)
     assert (document["state"], document["events"]) == ("complete", 1004)
