@@ -117,6 +117,7 @@ class Prepared:
     stream_time_ms: Mapping[int, int]  # after the batch
     late: NDArray[np.bool_]
     new: NDArray[np.bool_]
+    second: NDArray[np.bool_]  # the events that bring something that is counted already
     with_voids: NDArray[np.bool_]
     to_settle: Sequence[int]  # the turns whose ledgers are needed, by index
 
@@ -138,11 +139,13 @@ def prepare(
     with_voids = turns_with_voids(facts, turns.of_event, counted)
     # what came second waits in the ledger; a turn that comes again has nothing to wait for
     may_wait = facts.events.credit | (facts.outcomes[facts.events.row] >= 0)
-    second = ~new & (may_wait & ~late)[facts.event]
+    second = np.zeros(len(late), dtype=np.bool_)
+    second[facts.event[~new]] = True
+    second &= may_wait & ~late
     to_settle = with_voids.copy()
-    to_settle[turns.of_event[facts.event[second]]] = True
+    to_settle[turns.of_event[second]] = True
     settled = np.flatnonzero(to_settle).tolist()
-    return Prepared(facts, turns, counted, after, late, new, with_voids, settled)
+    return Prepared(facts, turns, counted, after, late, new, second, with_voids, settled)
 
 
 def complete(prepared: Prepared, ledgers: Mapping[int, bytes]) -> Fold:
@@ -154,9 +157,9 @@ def complete(prepared: Prepared, ledgers: Mapping[int, bytes]) -> Fold:
     missing = set(np.flatnonzero(prepared.with_voids).tolist()) - ledgers.keys()
     if missing:
         raise ValueError(f"{len(missing)} turns have voids, and their ledgers are not given")
-    settled = settle(facts, turns.of_event, counted, ledgers, prepared.late)
+    settled = settle(facts, turns.of_event, counted, ledgers, prepared.late, prepared.second)
     turn_of_fact = turns.of_event[facts.event]
-    new = prepared.new & ~np.isin(turn_of_fact, list(ledgers))
+    new = prepared.new & ~np.isin(turn_of_fact, list(settled.counted))
     counted_after = counted.copy()
     np.bitwise_or.at(counted_after, turn_of_fact[new], np.int64(1) << facts.code[new])
     counted_after[list(settled.counted)] = list(settled.counted.values())

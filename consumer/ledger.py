@@ -94,6 +94,17 @@ class Ledger:
                     yield _HEAD.pack(outcome_id, cell, kind + len(packed)) + b"".join(packed)
 
 
+def outcome_ids(data: bytes) -> set[bytes]:
+    """The outcomes in a ledger, without reading all of it."""
+    found: set[bytes] = set()
+    at = 0
+    while at < len(data):
+        outcome_id, _, kind = _HEAD.unpack_from(data, at)
+        found.add(outcome_id)
+        at += _HEAD.size + (0 if kind == _VOID else kind % _WAITING * _FACT.size)
+    return found
+
+
 @lru_cache(maxsize=1 << 14)
 def cell_tag(router: str, request_type: str, arm: str) -> int:
     """What a ledger calls a cell."""

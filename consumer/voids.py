@@ -16,7 +16,7 @@ event. The others need no ledger to be read: a bit in their set of counted facts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.facts import Cell, Facts
-from consumer.ledger import Fact, Ledger, Record, tag_of, tags_of_router
+from consumer.ledger import Fact, Ledger, Record, outcome_ids, tag_of, tags_of_router
 from consumer.sums import Changes
 
 # Not the code of any metric: marks a turn of which an outcome has been voided.
@@ -65,21 +65,28 @@ def settle(
     counted: NDArray[np.int64],
     ledgers: Mapping[int, bytes],
     late: NDArray[np.bool_],
+    second: NDArray[np.bool_],
 ) -> Settled:
-    """Apply the events of the turns that `ledgers` names, in log order."""
-    turns = {turn: _Turn(int(counted[turn]), Ledger.read(ledgers[turn])) for turn in ledgers}
+    """Apply the events of the turns that `ledgers` names, in log order, but for turns of which it
+    turns out that outcomes merely came again. `second` are the events that bring something that is
+    counted already."""
     cells = _CellIndex(facts.cells)
+    turns: dict[int, _Turn] = {}
     changes: list[tuple[int, int, int, int, int]] = []
     changed_by: list[int] = []
-    for event in _events_of(turns, turn_of_event, late):
-        report = _report(facts, event)
-        taken, added = turns[int(turn_of_event[event])].apply(report)
-        time_ms = int(facts.events.turn_time_ms[event])
-        for sign, its_facts in ((_TAKE_BACK, taken), (_ADD, added)):
-            for tag, code, fixed in its_facts:
-                changes.append((cells.of(tag, report.cell), code, fixed, time_ms, sign))
-        if taken or added:
-            changed_by.append(event)
+    reports = _reports(facts, turn_of_event, ledgers, late, second)
+    for index, its_reports in reports.items():
+        if not int(counted[index]) & VOIDED and _only_repeats(its_reports, ledgers[index]):
+            continue
+        turn = turns[index] = _Turn(int(counted[index]), Ledger.read(ledgers[index]))
+        for report in its_reports:
+            taken, added = turn.apply(report)
+            time_ms = int(facts.events.turn_time_ms[report.event])
+            for sign, its_facts in ((_TAKE_BACK, taken), (_ADD, added)):
+                for tag, code, fixed in its_facts:
+                    changes.append((cells.of(tag, report.cell), code, fixed, time_ms, sign))
+            if taken or added:
+                changed_by.append(report.event)
     columns = np.array(changes, dtype=np.int64).reshape(-1, len(Changes._fields)).T
     return Settled(
         cells=cells.known,
@@ -94,33 +101,69 @@ def settle(
     )
 
 
-def _events_of(
-    turns: Iterable[int], turn_of_event: NDArray[np.int64], late: NDArray[np.bool_]
-) -> list[int]:
-    return np.flatnonzero(np.isin(turn_of_event, list(turns)) & ~late).tolist()
-
-
 class _Report(NamedTuple):
     """An event as its turn sees it."""
 
+    event: int
     cell: Cell
+    tag: int
     outcome_id: bytes | None  # None for the turn itself
     voids: bytes | None
-    facts: Sequence[Fact]
+    second: bool
+    said: Sequence[tuple[int, int]]  # code and value
 
 
-def _report(facts: Facts, event: int) -> _Report:
-    row = int(facts.events.row[event])
-    cell = facts.cells[int(facts.events.cell[event])]
-    its_facts = slice(*np.searchsorted(facts.event, [event, event + 1]).tolist())
-    values = zip(facts.code[its_facts].tolist(), facts.fixed[its_facts].tolist(), strict=True)
-    said = [Fact(tag_of(cell), code, fixed) for code, fixed in values]
-    if facts.events.credit[event]:
-        return _Report(cell, REACTION, None, said)
-    outcome = int(facts.outcomes[row])
-    if outcome < 0:
-        return _Report(cell, None, None, said)
-    return _Report(cell, facts.outcome_ids[outcome].tobytes(), facts.voids.get(row), said)
+def _reports(
+    facts: Facts,
+    turn_of_event: NDArray[np.int64],
+    turns: Collection[int],
+    late: NDArray[np.bool_],
+    second: NDArray[np.bool_],
+) -> dict[int, list[_Report]]:
+    """The events of some turns that are not late, by turn."""
+    if not turns:
+        return {}
+    events = np.flatnonzero(np.isin(turn_of_event, list(turns)) & ~late)
+    rows = facts.events.row[events]
+    outcome = np.where(facts.events.credit[events], -1, facts.outcomes[rows])
+    tags = [tag_of(cell) for cell in facts.cells]
+    codes, values = facts.code.tolist(), facts.fixed.tolist()
+    found: dict[int, list[_Report]] = {}
+    for event, row, turn, cell, outcome_at, is_credit, is_second, start, end in zip(
+        events.tolist(),
+        rows.tolist(),
+        turn_of_event[events].tolist(),
+        facts.events.cell[events].tolist(),
+        outcome.tolist(),
+        facts.events.credit[events].tolist(),
+        second[events].tolist(),
+        np.searchsorted(facts.event, events, side="left").tolist(),
+        np.searchsorted(facts.event, events, side="right").tolist(),
+        strict=True,
+    ):
+        own = facts.outcome_ids[outcome_at].tobytes() if outcome_at >= 0 else None
+        report = _Report(
+            event=event,
+            cell=facts.cells[cell],
+            tag=tags[cell],
+            outcome_id=REACTION if is_credit else own,
+            voids=facts.voids.get(row) if own is not None else None,
+            second=is_second,
+            said=list(zip(codes[start:end], values[start:end], strict=True)),
+        )
+        found.setdefault(turn, []).append(report)
+    return found
+
+
+def _only_repeats(reports: Sequence[_Report], ledger: bytes) -> bool:
+    """Whether all that came second came from outcomes that are known, and nothing is voided."""
+    known = outcome_ids(ledger)
+    for report in reports:
+        if report.voids is not None or (report.second and report.outcome_id not in known):
+            return False
+        if report.outcome_id is not None:
+            known.add(report.outcome_id)
+    return True
 
 
 @dataclass(slots=True)
@@ -162,14 +205,14 @@ class _Turn:
         record = records[own] if own in records else Record()
         may_wait = own is not None and own not in records and self._waiting() < MAX_WAITING
         added: list[Fact] = []
-        for fact in report.facts:
-            if record.says(fact.code):
+        for code, fixed in report.said:
+            if record.says(code):
                 continue
-            if self._count(fact.code):
-                record.counted[fact.code] = fact
-                added.append(fact)
+            if self._count(code):
+                record.counted[code] = Fact(report.tag, code, fixed)
+                added.append(record.counted[code])
             elif may_wait:
-                record.waiting[fact.code] = fact
+                record.waiting[code] = Fact(report.tag, code, fixed)
         if own is not None and own not in records and (record.counted or record.waiting):
             items = list(records.items())
             self.ledger.records = dict([*items[:place], (own, record), *items[place:]])

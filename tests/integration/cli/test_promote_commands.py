@@ -18,7 +18,7 @@ from tests.factories import config, configured, traffic
 from tests.fixtures.pipeline import consuming, eventually, folded, publish
 from tests.fixtures.servers import Servers
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]  # eight programs, one by one
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 

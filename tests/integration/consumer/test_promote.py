@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -491,14 +492,23 @@ async def test_the_live_rebuild_is_left_alone_and_the_former_kept_until_dropped(
 async def test_of_two_at_once_one_is_refused(installed: Installation) -> None:
     made = installed
     await made.rebuild("plain")
-    done = await asyncio.gather(
-        promote(made.servers, "clean"),
-        promote(made.servers, "plain"),
-        rollback(made.servers),
-        return_exceptions=True,
-    )
-    assert [type(each) for each in done] == [Promotion, RebuildRefused, RebuildRefused]
-    assert "another promote or rollback is under way" in str(done[1])
+    begun, others_tried = threading.Event(), threading.Event()
+
+    def on_step(step: Step) -> None:
+        if step is Step.CHECKED:
+            begun.set()
+            assert others_tried.wait(60)
+
+    def first() -> Promotion:
+        return asyncio.run(promote(made.servers, "clean", on_step))
+
+    task = asyncio.create_task(asyncio.to_thread(first))
+    assert await asyncio.to_thread(begun.wait, 60)
+    for other in (promote(made.servers, "plain"), rollback(made.servers)):
+        with pytest.raises(RebuildRefused, match="another promote or rollback is under way"):
+            await other
+    others_tried.set()
+    assert (await task).generation.name == "clean"
     assert [each.name for each in generations(made.dsn)] == ["original", "clean"]
 
 
