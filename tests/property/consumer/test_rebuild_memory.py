@@ -22,7 +22,8 @@ from consumer.store import Progress
 from consumer.voids import REACTION
 from schemas.evidence import ZERO, SeriesKey, Sums
 from tests.factories import records
-from tests.property.consumer.test_fold import InMemory, logs
+from tests.in_memory import InMemory
+from tests.property.consumer.test_fold import logs
 
 IDS = st.binary(min_size=16, max_size=16) | st.integers(0, 40).map(lambda i: i.to_bytes(16, "big"))
 
