@@ -80,7 +80,7 @@ def rebuild(
     it names no zone. Exit codes: 0 complete, 1 failed, 2 nothing was done because a name, a range
     or a setting is wrong.
 
-    [bold]Examples:[/bold]
+    [bold]Example:[/bold]
 
         routefold rebuild --into check
         routefold rebuild --into slower --half-life quality.slow=14d --until 2026-03-01
@@ -126,16 +126,18 @@ def _rebuild(
 ) -> None:
     from consumer.rebuild.rebuild import rebuild as fold_again
     from routefold import signals
-    from routefold.commands.output import answer, console
+    from routefold.commands.output import answer, console, say
     from routefold.rebuilds import render
     from routefold.rebuilds.progress import shown
     from routefold.rebuilds.servers import find_servers
 
-    begun = time.monotonic()
+    begun, servers = time.monotonic(), find_servers(settings)
     with shown(console(stderr=True), name) as show:
-        outcome = signals.run(
-            fold_again(find_servers(settings), name, wanted, start, until, pace, show)
-        )
+        try:
+            outcome = signals.run(fold_again(servers, name, wanted, start, until, pace, show))
+        except signals.Interrupted:
+            say(f"{name}: interrupted; the same command goes on from its last checkpoint")
+            raise
     seconds = time.monotonic() - begun
     document = render.outcome_json(outcome, seconds)
     answer(render.outcome_text(outcome, seconds), document, json_file)

@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import signal
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -189,9 +190,8 @@ async def test_a_rebuild_killed_without_warning_goes_on_from_its_checkpoint(
 
     def kill_one(advance: Advance) -> None:
         if advance.done > 0.4 * advance.total:
-            for child in psutil.Process().children():
-                if "multiprocessing.spawn" in " ".join(child.cmdline()):
-                    os.kill(child.pid, signal.SIGKILL)
+            for worker in _workers(psutil.Process()):
+                worker.kill()
 
     with pytest.raises(RebuildFailed, match="signal 9"):
         await run(installed, "cut", pace=pace, on_advance=kill_one)
@@ -202,6 +202,40 @@ async def test_a_rebuild_killed_without_warning_goes_on_from_its_checkpoint(
     outcome = await run(installed, "cut")
     assert outcome.events == total - at
     assert outcome.digest == live_digest(installed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+async def test_a_command_that_is_ended_leaves_no_worker_and_can_be_run_again(
+    installed: Servers, topics: Topics, number: signal.Signals
+) -> None:
+    environment = {
+        **os.environ,
+        "ROUTEFOLD_BOOTSTRAP_SERVERS": installed.bootstrap_servers,
+        "ROUTEFOLD_POSTGRES_DSN": installed.postgres_dsn,
+        "ROUTEFOLD_TOPIC_PREFIX": topics.prefix,
+    }
+    command = [sys.executable, "-m", "routefold", "rebuild", "--into", "ended", "--workers", "2"]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--max-rate", "100", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    own = psutil.Process(process.pid)
+    await eventually(lambda: len(_workers(own)) == 2)
+    workers = _workers(own)
+    process.send_signal(number)
+    _, said = await asyncio.wait_for(process.communicate(), 30)
+    await eventually(lambda: not any(worker.is_running() for worker in workers))
+    if number is signal.SIGINT:
+        assert process.returncode == 130
+        assert b"the same command goes on" in said
+    assert (await run(installed, "ended")).digest == live_digest(installed)
+
+
+def _workers(process: psutil.Process) -> list[psutil.Process]:
+    return [
+        child
+        for child in process.children()
+        if "multiprocessing.spawn" in " ".join(child.cmdline())
+    ]
 
 
 async def test_other_settings_than_it_was_begun_with_are_refused(installed: Servers) -> None:

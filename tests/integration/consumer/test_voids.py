@@ -25,6 +25,7 @@ pytestmark = pytest.mark.integration
 ARMS = ("a", "b", "c")
 SIGNALS = {"satisfaction": 0.5, "misalignment": 0.5, "failure": 0.5}
 CONFIG = configured(config(arms=ARMS, rewards={"quality": 1.0, **SIGNALS}))
+POSTERIORS = "SELECT request_type, arm, alpha, beta FROM posteriors ORDER BY 1, 2"
 COUNTS = "SELECT sum(folded), sum(duplicates), sum(late) FROM event_counts"
 
 Open = Callable[..., Awaitable[Writer]]
@@ -77,11 +78,13 @@ async def test_an_outcome_is_taken_back_by_a_later_writer(open_writer: Open, dat
         scores={"quality": 0.9},
     )
     await write(await open_writer(), CONFIG, one)
-    before = evidence(database)
+    before, beliefs = evidence(database), table(database, POSTERIORS)
     await write(await open_writer(), wrong)
     assert evidence(database) != before
+    assert table(database, POSTERIORS) != beliefs
     await write(await open_writer(), void(wrong, rng))
     assert evidence(database) == before
+    assert table(database, POSTERIORS) == beliefs
     assert table(database, COUNTS) == [(3, 0, 0)]
     await write(await open_writer(), wrong)
     assert evidence(database) == before

@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("up", "demo", "play", "apply", "state", "init", "serve", "consume")
+COMMANDS = (
+    "up",
+    "demo",
+    "play",
+    "apply",
+    "state",
+    "rebuild",
+    "verify",
+    "diff",
+    "init",
+    "serve",
+    "consume",
+)
 KEY = "0123456789abcdef" * 4
 
 

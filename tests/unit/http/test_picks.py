@@ -55,6 +55,22 @@ async def test_the_header_demands_a_tier(api: Caller, log: Log) -> None:
     assert log.of(Turn)[0].eligible == ("best",)
 
 
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ({}, {"x-litellm-min-quality-tier": "3"}),
+        ({"metadata": {"min_quality_tier": 3}}, {}),
+        ({"metadata": {"min_quality_tier": "3", "trace": {"id": 1}}}, {}),
+        ({"metadata": {"min_quality_tier": 2}}, {"x-litellm-min-quality-tier": "3"}),
+    ],
+)
+async def test_litellms_header_and_metadata_key_demand_a_tier(
+    api: Caller, log: Log, body: dict[str, object], headers: dict[str, str]
+) -> None:
+    await api.post(PICKS, body, headers)
+    assert log.of(Turn)[0].eligible == ("best",)
+
+
 async def test_the_body_wins_over_the_header(api: Caller, log: Log) -> None:
     await api.post(PICKS, {"min_quality_tier": 2}, {"x-min-quality-tier": "3"})
     assert log.of(Turn)[0].eligible == ("good", "best")
