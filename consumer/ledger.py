@@ -133,7 +133,6 @@ def entries_of(
 ) -> Ragged:
     """For each of the turns the entries of those of its facts that are new, and of outcomes."""
     outcome = facts.outcomes[facts.events.row]
-    outcome[facts.events.credit] = -1
     which = np.flatnonzero(new & (outcome[facts.event] >= 0))
     turn = turn_of_event[facts.event[which]]
     which = which[np.argsort(turn, kind="stable")]

@@ -82,7 +82,7 @@ def _weigh(changes: Changes, half_life: NDArray[np.int64]) -> Iterator[tuple[int
     # One integer a row: a cell's code has one half-life at each pace. 2^34 half-lives of 100 ms
     # are 54 years, and a batch has at most 2^15 cells of 2^6 codes.
     row = (cell * (MAX_CODE + 2) + code << 40) + halving
-    order = np.argsort(row, kind="stable")
+    order = np.argsort(row)  # in no order within a row: a stable sort takes four times as long
     starts = np.flatnonzero(np.diff(row[order], prepend=-1))
     base, fixed, first = base[order], fixed[order], order[starts]
     square = fixed * fixed

@@ -125,7 +125,6 @@ def _reports(
         return {}
     events = np.flatnonzero(np.isin(turn_of_event, list(turns)) & ~late)
     rows = facts.events.row[events]
-    outcome = np.where(facts.events.credit[events], -1, facts.outcomes[rows])
     tags = [tag_of(cell) for cell in facts.cells]
     codes, values = facts.code.tolist(), facts.fixed.tolist()
     found: dict[int, list[_Report]] = {}
@@ -134,7 +133,7 @@ def _reports(
         rows.tolist(),
         turn_of_event[events].tolist(),
         facts.events.cell[events].tolist(),
-        outcome.tolist(),
+        facts.outcomes[rows].tolist(),
         facts.events.credit[events].tolist(),
         second[events].tolist(),
         np.searchsorted(facts.event, events, side="left").tolist(),

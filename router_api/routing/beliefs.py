@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from scipy.special import betaincinv
 
@@ -26,15 +26,38 @@ _ASSUMED_ANSWERS: Final = 5.0
 # Failing is said of an arm only when its success is below the bound with this certainty: four
 # failures in a row where there is no other evidence, and never one.
 _FAILING_CERTAINTY: Final = 0.95
+# A half-life at which less than this is left of the last call does not speak of the last calls.
+_LAST_CALLS: Final = 0.5
 _NO_METRICS: Final[Metrics] = {}
+
+
+class Tally(NamedTuple):
+    """Calls that ended, and how many of them well."""
+
+    calls: float
+    answered: float
+
+    def surely_below(self, bound: float) -> bool:
+        """True if their success is below that bound beyond doubt."""
+        failed = max(self.calls - self.answered, 0.0)
+        if failed <= self.answered or bound <= 0.0:
+            return False
+        highest = betaincinv(1.0 + self.answered, 1.0 + failed, _FAILING_CERTAINTY)
+        return bool(highest < bound)
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Recent calls of a deployment that ended: how many, and how many of them well."""
+    """Recent calls of a deployment that ended: how many, and how many of them well.
+
+    `paces` are its calls as kept at every half-life, the shortest first, all as of its latest turn:
+    neither slow traffic nor a long good past hides that it fails, and being left out does not make
+    it well. Without them, the recent calls are all that is known.
+    """
 
     calls: float
     answered: float
+    paces: tuple[Tally, ...] = ()
 
     @property
     def answering(self) -> float:
@@ -42,14 +65,16 @@ class Health:
         return (self.answered + _ASSUMED_ANSWERS) / (self.calls + _ASSUMED_ANSWERS)
 
     def failing(self, below: float) -> bool:
-        """True if its success is surely below that bound."""
-        failed = max(self.calls - self.answered, 0.0)
-        if failed <= self.answered or below <= 0.0:
+        """True if its success is surely below that bound at any pace, and so is that of its last
+        calls: the first that is answered again ends it."""
+        paces = self.paces or (Tally(self.calls, self.answered),)
+        last = next((each for each in paces if each.calls >= _LAST_CALLS), paces[-1])
+        if last.answered >= below * last.calls:
             return False
-        highest = betaincinv(1.0 + self.answered, 1.0 + failed, _FAILING_CERTAINTY)
-        return bool(highest < below)
+        return any(each.surely_below(below) for each in paces)
 
     def plus(self, other: Health) -> Health:
+        """The recent calls of both. Whether they fail is each one's own."""
         return Health(self.calls + other.calls, self.answered + other.answered)
 
 
@@ -121,9 +146,13 @@ def total(parts: Iterable[Effective]) -> Effective:
 
 def _health(metrics: Metrics) -> Health:
     """Of calls as the pick, and in the place of another."""
-    health = Health(0.0, 0.0)
-    for name in ("health", "fallback_health"):
-        if name in metrics:
-            ruling = metrics[name].ruling
-            health = health.plus(Health(ruling.n, ruling.s1 / SCORE_ONE))
-    return health
+    short = [metrics[name] for name in ("health", "fallback_health") if name in metrics]
+    paces = [total(each.fast for each in short), total(each.slow for each in short)]
+    if "success" in metrics:
+        paces += [metrics["success"].fast, metrics["success"].slow]
+    recent = _tally(total(each.ruling for each in short))
+    return Health(recent.calls, recent.answered, tuple(map(_tally, paces)))
+
+
+def _tally(seen: Effective) -> Tally:
+    return Tally(seen.n, seen.s1 / SCORE_ONE)

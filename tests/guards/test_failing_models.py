@@ -49,17 +49,26 @@ def kept(installation: Installation, turn_ms: int) -> float:
     return share(played(installation, 200, turn_ms, down=True), DOWN)
 
 
+@pytest.mark.parametrize("turn_ms", [100, 10_000, 600_000])
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_a_model_that_fails_every_call_keeps_less_than_a_twentieth(
-    weights: dict[str, float],
+    weights: dict[str, float], turn_ms: int
 ) -> None:
-    assert kept(Installation(router(weights)), turn_ms=1000) < 0.05
+    assert kept(Installation(router(weights)), turn_ms) < 0.05
 
 
+@pytest.mark.parametrize("turn_ms", [100, 1000, 60_000])
 @pytest.mark.parametrize("weights", WEIGHTS)
 def test_a_model_that_begins_to_fail_every_call_keeps_less_than_a_twentieth(
-    weights: dict[str, float],
+    weights: dict[str, float], turn_ms: int
 ) -> None:
     installation = Installation(router(weights))
-    played(installation, 300, 100, down=False)
-    assert kept(installation, turn_ms=100) < 0.05
+    played(installation, 300, turn_ms, down=False)
+    assert kept(installation, turn_ms) < 0.05
+
+
+@pytest.mark.parametrize("turn_ms", [100, 60_000])
+def test_a_model_that_answers_again_gets_its_traffic_back(turn_ms: int) -> None:
+    installation = Installation(router({"quality": 0.3, "cost": 0.7}))
+    played(installation, 300, turn_ms, down=True)
+    assert share(played(installation, 400, turn_ms, down=False)[200:], DOWN) > 0.5

@@ -126,6 +126,15 @@ BAD: dict[str, Any] = {"scores": {"quality": 0.0}}
             (3, 2, 0),
             id="the second moves up once",
         ),
+        pytest.param(
+            [
+                *(said("o", **GOOD), said("p", **BAD), said("r", **BAD)),
+                *(void("v", "p", **FAIR), void("w", "o")),
+            ],
+            0.5,
+            (2, 3, 0),
+            id="a correction waits in the place of what it corrects",
+        ),
         pytest.param([said("o", **GOOD), void("v", "x")], 1.0, (1, 1, 0), id="of no outcome"),
     ],
 )
@@ -206,6 +215,17 @@ def test_a_reaction_that_came_second_counts_when_the_first_is_void() -> None:
     told = said("o", session_id="s", scores={}, status="none", signals=("failure",), arm="a")
     folded = InMemory()
     folded.write([CONFIG, one, told, two, void("v", "o", session_id="s")])
+    assert folded.digests() == _digests(CONFIG, one, two)
+
+
+def test_a_void_fallback_that_comes_again_gets_no_credit() -> None:
+    one = turn(TURN_ID, session_id="s", arm="a")
+    served = said("o", session_id="s", arm_served="b", **GOOD)
+    two = turn(uuid7(T0 + 9, RNG), session_id="s", reaction=("failure",))
+    folded = InMemory()
+    folded.write([CONFIG, one, served, void("v", "o", session_id="s")])
+    folded.write([served])
+    folded.write([two])
     assert folded.digests() == _digests(CONFIG, one, two)
 
 

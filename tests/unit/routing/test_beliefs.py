@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from router_api.routing.beliefs import Beliefs, Health, beliefs
+from router_api.routing.beliefs import Beliefs, Health, Tally, beliefs
 from schemas.evidence import SeriesKey, Sums, weight
 from schemas.posterior import metrics_at
 from schemas.router_config import RouterConfig
@@ -90,7 +90,7 @@ def test_calls_in_the_place_of_another_are_calls_too() -> None:
         observed("a", [1.0] * 4, metric="health"),
         observed("a", [0.0, 1.0], metric="fallback_health"),
     )
-    assert seen.health[0] == Health(6.0, 5.0)
+    assert (seen.health[0].calls, seen.health[0].answered) == (6.0, 5.0)
 
 
 def test_one_timeout_is_one_bad_sample_not_a_ban() -> None:
@@ -109,3 +109,21 @@ def test_failures_in_a_row_are_failing_and_single_ones_are_not() -> None:
 def test_health_is_a_chance_whatever_the_evidence() -> None:
     for calls, answered in ((0.0, 0.0), (1e9, 0.0), (1e9, 1e9), (3.0, 3.0000001)):
         assert 0.0 < Health(calls, min(answered, calls)).answering <= 1.0
+
+
+GOOD_PAST = Tally(1000.0, 990.0)
+NOTHING_LEFT = Tally(0.01, 0.0)
+
+
+def test_a_long_good_past_does_not_hide_that_it_fails_now() -> None:
+    assert Health(9.0, 4.0, (Tally(5.0, 0.1), GOOD_PAST)).failing(0.5)
+
+
+def test_slow_traffic_does_not_hide_that_it_never_answered() -> None:
+    """Of its calls, hours apart, the shorter half-lives have kept the last one at most."""
+    assert Health(1.0, 0.0, (Tally(1.0, 0.0), Tally(1.1, 0.0), Tally(9.0, 0.0))).failing(0.5)
+    assert Health(0.0, 0.0, (NOTHING_LEFT, NOTHING_LEFT, Tally(9.0, 0.0))).failing(0.5)
+
+
+def test_the_first_call_that_is_answered_again_ends_it() -> None:
+    assert not Health(1.2, 1.0, (Tally(1.2, 1.0), Tally(9.0, 1.0), Tally(60.0, 1.0))).failing(0.5)
