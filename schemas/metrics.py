@@ -77,7 +77,7 @@ SHORT_LIVED: Final = frozenset(
     {"latency_ms", "ttft_ms", "tokens_per_s", "health", "fallback_health"}
 )
 REWARDABLE: Final = frozenset({"success", "error", *SIGNALS})
-FIRST_DECLARED_CODE: Final = 24  # 21..23 are kept for further built-in metrics
+FIRST_DECLARED_CODE: Final = 24  # 21 and 22 are kept for further metrics; 23 marks voids
 # A fast pace decides whether quality or speed has drifted; nothing is decided on these.
 SLOW_ONLY: Final = frozenset(
     {"picked", "cancelled", "tokens_in", "tokens_out", "cost_usd", "tokens_per_s"}
