@@ -3,7 +3,8 @@
 A million events (half turns, half outcomes with a completion and a score, 8 arms, 7 request types)
 are in the topic before the consumer starts; Kafka, Postgres and the consumer share the machine.
 The rate counts from the first commit to the last. Memory is the consumer's resident set, sampled
-over that time: flat means that nothing is kept per event.
+over that time: flat means that nothing is kept per event. In the case "with signals" every turn
+belongs to a session that has to be followed, as with the default rewards.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import itertools
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import psutil
 import psycopg
@@ -25,6 +26,7 @@ from schemas.codec import encode
 from schemas.events import Outcome, Turn
 from schemas.headers import cloud_event_headers
 from schemas.request_types import REQUEST_TYPES
+from schemas.router_config import SIGNAL_REWARDS
 from tests.factories import config, configured, traffic
 from tests.fixtures.pipeline import partition_of, publish
 
@@ -32,24 +34,32 @@ EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
 ARMS = tuple(f"model-{i}" for i in range(8))
 
 
+SCORES_ONLY = {"quality": 1.0}
+
+
 def run() -> None:
+    _measure(f"{EVENTS} events", SCORES_ONLY)
+    _measure(f"{EVENTS} events, with signals", {**SCORES_ONLY, **SIGNAL_REWARDS})
+
+
+def _measure(case: str, rewards: Mapping[str, float]) -> None:
     with bench_servers() as bench:
-        asyncio.run(fill(bench, EVENTS))
+        asyncio.run(fill(bench, EVENTS, rewards))
         with bench.routefold("consume") as process:
             rate, samples = _watch(bench, psutil.Process(process.pid))
-    print_figure("fold", f"{EVENTS} events", "throughput", rate, "events/s")
+    print_figure("fold", case, "throughput", rate, "events/s")
     # the first tenth is start-up: imports, the first batches, the allocator's arenas
     steady = samples[len(samples) // 10 :]
     middle = sorted(steady)[len(steady) // 2]
-    print_figure("fold", f"{EVENTS} events", "consumer memory, median", middle / 2**20, "MiB")
+    print_figure("fold", case, "consumer memory, median", middle / 2**20, "MiB")
     spread = max(abs(max(steady) - middle), abs(middle - min(steady))) / middle
-    print_figure("fold", f"{EVENTS} events", "consumer memory, largest departure", spread, "share")
+    print_figure("fold", case, "consumer memory, largest departure", spread, "share")
 
 
-async def fill(bench: Bench, count: int) -> None:
+async def fill(bench: Bench, count: int, rewards: Mapping[str, float]) -> None:
     """Write the events as the publisher does, with keys, headers and lz4."""
     now = int(time.time() * 1000)
-    known = configured(config(arms=ARMS), at_ms=now)
+    known = configured(config(arms=ARMS, rewards=dict(rewards)), at_ms=now)
     await publish(bench.bootstrap_servers, bench.topics, [known])
     producer = AIOKafkaProducer(
         bootstrap_servers=bench.bootstrap_servers, acks="all", compression_type="lz4"

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from benchmarks.fold import EVENTS, fill
+from benchmarks.fold import EVENTS, SCORES_ONLY, fill
 from benchmarks.report import print_figure
 from benchmarks.servers import Bench, bench_servers
 from consumer.rebuild.rebuild import Advance, Outcome, Pace, Servers, rebuild
@@ -30,7 +30,7 @@ _SAMPLE_S = 0.1
 def run() -> None:
     case = f"{EVENTS} events"
     with bench_servers() as bench:
-        asyncio.run(fill(bench, EVENTS))
+        asyncio.run(fill(bench, EVENTS, SCORES_ONLY))
         with _largest_children() as largest:
             seconds, folding = asyncio.run(_rebuild(bench))
     print_figure("rebuild", case, "throughput", EVENTS / folding, "events/s")
