@@ -1,10 +1,10 @@
 """How fast is a rebuild, and how much memory do its workers need?
 
 A million events, or BENCH_EVENTS (as in `fold`: half turns, half outcomes with a completion and a
-score, sessions, 8 arms, 7 request types) are in the topic; Kafka, Postgres and the workers share
-the machine, a worker a core. The rate counts from the first events folded to the last checkpoint:
-what comes before is the start of the processes. Memory is the largest resident set of all workers
-together. The live consumer does not run.
+score, 8 arms, 7 request types) are in the topic; with signals, every session is followed. Kafka,
+Postgres and the workers share the machine, a worker a core. The rate counts from the first events
+folded to the last checkpoint: what comes before is the start of the processes. Memory is the
+largest resident set of all workers together. The live consumer does not run.
 """
 
 from __future__ import annotations
