@@ -67,7 +67,8 @@ async def save(store: Store, state: PartitionFold) -> None:
     state.sessions.forget(before_ms)
     state.prune()
     async with store.transaction([state.saved]) as transaction:
-        await transaction.save_turns(*state.turns.unsaved())
+        for some in state.turns.unsaved():
+            await transaction.save_turns(*some)
         await transaction.save_sessions(state.sessions.unsaved())
         await transaction.add(state.unsaved.fold())
         await transaction.save_routers(

@@ -65,9 +65,11 @@ class SessionStates:
         self.mark_saved()
 
     def unsaved(self) -> Sessions:
-        """Sessions that differ from what is stored."""
+        """Sessions that differ from what is stored, in the order of the store's index."""
         slots = self._table.changed()
-        ids = self._table.ids(slots).astype(">u8").tobytes()
+        halves = self._table.ids(slots)
+        order = np.lexsort((halves[:, 1], halves[:, 0]))
+        slots, ids = slots[order], halves[order].astype(">u8").tobytes()
         keys = [SessionKey(self._partition, ids[at : at + 16]) for at in range(0, len(ids), 16)]
         return dict(zip(keys, self._states(keys, slots), strict=True))
 

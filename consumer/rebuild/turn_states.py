@@ -7,7 +7,7 @@ depends on the window and the traffic, not on the length of the log.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,8 @@ from consumer.rebuild.id_table import Ids, IdTable, halves_of, ids_of
 from consumer.rebuild.ledger_file import LedgerFile
 from consumer.sessions import TurnKey, Voided
 
+# 10 MB of rows.
+_TURNS_AT_A_TIME: Final = 1 << 16
 _COUNTED: Final = 0
 _LEDGER: Final = 1  # position of the newest entry; 0: none
 _NOWHERE: Final = -1
@@ -34,6 +36,25 @@ class UnsavedTurns(NamedTuple):
     after: NDArray[np.int64]
     entries: Ragged
     ledgers: Mapping[int, bytes]
+
+
+class _Entries(NamedTuple):
+    """Entries of ledgers as slices of `flat`, in the order of the places of their turns."""
+
+    places: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    flat: bytes
+
+    def of_places(self, start: int, end: int) -> Ragged:
+        """For each of these places its entries, one behind the other."""
+        which = slice(*np.searchsorted(self.places, [start, end]).tolist())
+        places, starts, ends = self.places[which], self.starts[which], self.ends[which]
+        lengths = np.zeros(end - start, dtype=np.int64)
+        np.add.at(lengths, places - start, ends - starts)
+        slices = zip(starts.tolist(), ends.tolist(), strict=True)
+        data = b"".join([self.flat[first:last] for first, last in slices])
+        return Ragged(lengths, np.frombuffer(data, dtype=np.uint8))
 
 
 class TurnStates:
@@ -89,27 +110,37 @@ class TurnStates:
         self._chain(ids[has_one], slots[has_one], ledgers.where(has_one))
         self._table.mark_stored(slots)
 
-    def unsaved(self) -> UnsavedTurns:
+    def unsaved(self) -> Iterator[UnsavedTurns]:
         """Turns that differ from what is stored, in the order of their ids: appending to the
-        store's index costs half of inserting all over it."""
+        store's index costs half of inserting all over it. Some at a time, as making rows of them
+        takes several times their space."""
         slots = self._table.changed()
         ids = self._table.ids(slots)
-        order = np.lexsort((ids[:, 1], ids[:, 0]))
-        slots, ids = slots[order], ids[order]
-        after = self._table.values(slots, _COUNTED).astype(np.int64)
-        # What is stored is not kept, only that something is: -1 differs from every set.
-        before = np.where(self._table.is_stored(slots), np.int64(-1), np.int64(0))
+        slots = slots[np.lexsort((ids[:, 1], ids[:, 0]))]
+        entries = self._unsaved_entries(slots)
+        ledgers = self._unsaved_ledgers(slots)
+        for start in range(0, len(slots), _TURNS_AT_A_TIME):
+            yield self._rows(start, slots[start : start + _TURNS_AT_A_TIME], entries, ledgers)
+
+    def _rows(
+        self,
+        start: int,
+        slots: NDArray[np.int64],
+        entries: _Entries,
+        ledgers: Mapping[int, bytes],
+    ) -> UnsavedTurns:
+        ids, end = self._table.ids(slots), start + len(slots)
         turns = TurnSets(
             np.full(len(slots), self._partition, dtype=np.int64),
             ids[:, 0],
             ids[:, 1],
             np.empty(0, dtype=np.int64),
         )
-        replaced = halves_of(b"".join(self._replaced))
-        places = self._places(slots, replaced)
-        ledgers = dict(zip(places.tolist(), self._read(replaced), strict=True))
-        ledgers.pop(_NOWHERE, None)  # forgotten meanwhile
-        return UnsavedTurns(turns, before, after, self._unsaved_entries(slots), ledgers)
+        # What is stored is not kept, only that something is: -1 differs from every set.
+        before = np.where(self._table.is_stored(slots), np.int64(-1), np.int64(0))
+        after = self._table.values(slots, _COUNTED).astype(np.int64)
+        replaced = {at - start: ledger for at, ledger in ledgers.items() if start <= at < end}
+        return UnsavedTurns(turns, before, after, entries.of_places(start, end), replaced)
 
     def mark_saved(self) -> None:
         """All that was unsaved is stored now."""
@@ -150,22 +181,23 @@ class TurnStates:
         slots = self._table.find(ids)
         return [self._ledgers.read(at) for at in self._table.values(slots, _LEDGER).tolist()]
 
-    def _unsaved_entries(self, slots: NDArray[np.int64]) -> Ragged:
-        """The unsaved entries of the turns in these slots, each turn's one behind the other."""
-        lengths = np.zeros(len(slots), dtype=np.int64)
+    def _unsaved_entries(self, slots: NDArray[np.int64]) -> _Entries:
         if not self._entries:
-            return Ragged(lengths, NOTHING.data)
+            return _Entries(np.empty(0, dtype=np.int64), NOTHING.lengths, NOTHING.lengths, b"")
         places = self._places(slots, np.concatenate([ids for ids, _ in self._entries]))
-        entries = Ragged(
-            *(np.concatenate(p) for p in zip(*(e for _, e in self._entries), strict=True))
-        )
-        there = places != _NOWHERE
-        places, entries = places[there], entries.where(there)
-        np.add.at(lengths, places, entries.lengths)
-        # by slices: an index of every byte would take eight times the space of the entries
-        strings, order = entries.to_list(), np.argsort(places, kind="stable")
-        data = b"".join(map(strings.__getitem__, order.tolist()))
-        return Ragged(lengths, np.frombuffer(data, dtype=np.uint8))
+        lengths = np.concatenate([entries.lengths for _, entries in self._entries])
+        ends = np.cumsum(lengths)
+        order = np.argsort(places, kind="stable")  # each turn's in the order they came in
+        flat = b"".join([entries.data.tobytes() for _, entries in self._entries])
+        return _Entries(places[order], (ends - lengths)[order], ends[order], flat)
+
+    def _unsaved_ledgers(self, slots: NDArray[np.int64]) -> dict[int, bytes]:
+        """The ledgers that were written anew, by place."""
+        replaced = halves_of(b"".join(self._replaced))
+        places = self._places(slots, replaced)
+        ledgers = dict(zip(places.tolist(), self._read(replaced), strict=True))
+        ledgers.pop(_NOWHERE, None)  # forgotten meanwhile
+        return ledgers
 
     def _places(self, slots: NDArray[np.int64], ids: Ids) -> NDArray[np.int64]:
         """Where in `slots` each id is; _NOWHERE for a turn that was forgotten."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,14 @@ from tests.in_memory import InMemory
 from tests.property.consumer.test_fold import logs
 
 IDS = st.binary(min_size=16, max_size=16) | st.integers(0, 40).map(lambda i: i.to_bytes(16, "big"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_turns_at_a_time() -> Iterator[None]:
+    """So that a checkpoint is made in several parts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("consumer.rebuild.turn_states._TURNS_AT_A_TIME", 3)
+        yield
 
 
 class Tables:
@@ -111,7 +120,8 @@ class Rebuilt:
         return state
 
     def checkpoint(self) -> None:
-        self.tables.save(self.state.turns.unsaved())
+        for some in self.state.turns.unsaved():
+            self.tables.save(some)
         _add(self.evidence, rows(self.state.unsaved.evidence))
         self.state.mark_saved()
 
