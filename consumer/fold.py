@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from consumer.facts import Cell, Events, Facts
 from consumer.ledger import entries_of
 from consumer.ragged import NOTHING, Ragged
-from consumer.sums import Changes, sums_of
+from consumer.sums import Changes, Latest, sums_of
 from consumer.voids import settle, turns_with_voids
 from schemas.evidence import PICKED, SeriesKey, Sums
 from schemas.metrics import BUILT_IN
@@ -167,9 +167,10 @@ def complete(prepared: Prepared, ledgers: Mapping[int, bytes]) -> Fold:
     brings[facts.event[new]] = True
     brings[settled.changed_by] = True
     changes = _added(facts, new).and_(settled.changes)
+    latest = _latest(facts, len(settled.cells), changes, brings)
     return Fold(
-        evidence=_evidence(settled.cells, changes),
-        counts=_counts(facts, settled.cells, changes, brings, prepared.late),
+        evidence=_evidence(settled.cells, changes, latest),
+        counts=_counts(facts, settled.cells, latest, brings, prepared.late),
         counted=counted_after,
         stream_time_ms=prepared.stream_time_ms,
         entries=entries_of(facts, turns.of_event, len(turns), new),
@@ -231,10 +232,20 @@ def _added(facts: Facts, new: NDArray[np.bool_]) -> Changes:
     )
 
 
+def _latest(facts: Facts, cells: int, changes: Changes, brings: NDArray[np.bool_]) -> Latest:
+    events = facts.events
+    as_of_ms = np.zeros(cells, dtype=np.int64)
+    np.maximum.at(as_of_ms, events.cell[brings], events.turn_time_ms[brings])
+    seen_ms = np.zeros(cells, dtype=np.int64)
+    showing = (changes.code != _PICKED) & (changes.sign > 0)
+    np.maximum.at(seen_ms, changes.cell[showing], changes.time_ms[showing])
+    return Latest(as_of_ms, seen_ms)
+
+
 def _counts(
     facts: Facts,
     cells: Sequence[Cell],
-    changes: Changes,
+    latest: Latest,
     brings: NDArray[np.bool_],
     late: NDArray[np.bool_],
 ) -> dict[ShareKey, Counts]:
@@ -243,25 +254,23 @@ def _counts(
         np.bincount(events.cell[which], minlength=len(cells)).tolist()
         for which in (~events.credit, brings & ~events.credit, late & ~events.credit)
     )
-    as_of_ms = np.zeros(len(cells), dtype=np.int64)
-    np.maximum.at(as_of_ms, events.cell[brings], events.turn_time_ms[brings])
-    seen_ms = np.zeros(len(cells), dtype=np.int64)
-    showing = (changes.code != _PICKED) & (changes.sign > 0)
-    np.maximum.at(seen_ms, changes.cell[showing], changes.time_ms[showing])
+    as_of_ms, seen_ms = latest.as_of_ms.tolist(), latest.seen_ms.tolist()
     counts: dict[ShareKey, Counts] = {}
     for at, events_of_cell in enumerate(total):
         if events_of_cell or as_of_ms[at] or seen_ms[at]:
             duplicates = events_of_cell - folded[at] - refused[at]
-            seen = {cells[at].arm: int(seen_ms[at])} if seen_ms[at] else {}
-            more = Counts(folded[at], duplicates, refused[at], int(as_of_ms[at]), seen)
+            seen = {cells[at].arm: seen_ms[at]} if seen_ms[at] else {}
+            more = Counts(folded[at], duplicates, refused[at], as_of_ms[at], seen)
             counts.setdefault(_share_key(cells[at]), Counts()).add(more)
     return counts
 
 
-def _evidence(cells: Sequence[Cell], changes: Changes) -> dict[ShareKey, dict[SeriesKey, Sums]]:
+def _evidence(
+    cells: Sequence[Cell], changes: Changes, latest: Latest
+) -> dict[ShareKey, dict[SeriesKey, Sums]]:
     shares = [_share_key(cell) for cell in cells]
     evidence: dict[ShareKey, dict[SeriesKey, Sums]] = {}
-    for cell, series, sums in sums_of(cells, changes):
+    for cell, series, sums in sums_of(cells, changes, latest):
         share = evidence.setdefault(shares[cell], {})
         known = share.get(series)
         share[series] = known.plus(sums) if known else sums

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from consumer.facts import Cell
 from schemas.evidence import (
+    ERA_SHIFT,
     HALF_LIVES_PER_ERA,
+    KEPT_ERAS,
     PACES,
+    PICKED,
     POW2,
     TICKS_PER_HALF_LIFE,
     UNIT_WEIGHT,
@@ -19,13 +22,18 @@ from schemas.evidence import (
     SeriesKey,
     Sums,
 )
-from schemas.metrics import MAX_CODE
+from schemas.metrics import BUILT_IN, MAX_CODE
 
-# Sums of a batch are held in 64 bits: weight < 2^17, value < 2^31, so 2^14 facts of one row fit. An
-# event adds a metric once at most and takes it back once at most: with MAX_BATCH_EVENTS the sums of
-# either sign fit, and those of both are smaller.
-_LIMB: Final = 31
+# Sums of a batch are held in 64 bits, so what a weight is multiplied with is cut into limbs:
+# weight < 2^32, limb < 2^16, and 2^14 facts of one row fit. An event adds a metric once at most and
+# takes it back once at most: with MAX_BATCH_EVENTS the sums of either sign fit, and those of both
+# are smaller.
+_LIMB: Final = 16
+_LIMB_MASK: Final = (1 << _LIMB) - 1
 _POW2: Final = np.array(POW2, dtype=np.int64)
+_PICKED: Final = BUILT_IN[PICKED][0]
+
+ByCell = NDArray[np.int64]
 
 
 class Changes(NamedTuple):
@@ -41,20 +49,27 @@ class Changes(NamedTuple):
         return Changes(*(np.concatenate(pair) for pair in zip(self, more, strict=True)))
 
 
-def sums_of(cells: Sequence[Cell], changes: Changes) -> Iterator[tuple[int, SeriesKey, Sums]]:
+class Latest(NamedTuple):
+    """By cell the time of the latest turn that a batch has folded; 0: none."""
+
+    as_of_ms: ByCell
+    seen_ms: ByCell  # of those that have shown more than that the arm was picked
+
+
+def sums_of(
+    cells: Sequence[Cell], changes: Changes, latest: Latest
+) -> Iterator[tuple[int, SeriesKey, Sums]]:
     """What the changes come to by evidence row, with the index of its cell.
 
-    A row may come several times. Sums may be below zero, or nothing.
+    A row comes once for its cell. Sums may be below zero, or nothing. Rows that nobody will read
+    any more are left out: in a log of months most evidence of short half-lives has decayed by the
+    end of its batch.
     """
     metrics = [{at.router.metric_code(m): m for m in at.router.metrics} for at in cells]
     for pace, half_lives in _half_lives(cells).items():
-        half_life = half_lives[changes.cell, changes.code]
-        kept = half_life >= 0
-        weighed = _weigh(Changes(*(column[kept] for column in changes)), half_life[kept])
-        for at, code, half_life_ms, halving, n, s1, high, low in weighed:
-            era, shift = divmod(halving, HALF_LIVES_PER_ERA)
-            series = SeriesKey(cells[at].arm, metrics[at][code], pace, half_life_ms, era)
-            yield at, series, Sums(n << shift, s1 << shift, ((high << _LIMB) + low) << shift)
+        oldest = _oldest_eras(half_lives, latest)
+        for at, code, half_life_ms, era, sums in _weigh(changes, half_lives, oldest):
+            yield at, SeriesKey(cells[at].arm, metrics[at][code], pace, half_life_ms, era), sums
 
 
 def _half_lives(cells: Sequence[Cell]) -> dict[Pace, NDArray[np.int64]]:
@@ -66,34 +81,64 @@ def _half_lives(cells: Sequence[Cell]) -> dict[Pace, NDArray[np.int64]]:
     return tables
 
 
-def _weigh(changes: Changes, half_life: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
-    """(cell, code, half-life, half-lives since 1970, n, s1, s2 high, s2 low) by evidence row.
+def _oldest_eras(half_lives: NDArray[np.int64], latest: Latest) -> NDArray[np.int64]:
+    """By (cell, code) the oldest era that will be read. Reading times (schemas.evidence.reading_ms)
+    only grow once there is one, and later batches can't make a row readable again."""
+    reading_ms = np.repeat(latest.seen_ms[:, np.newaxis], half_lives.shape[1], axis=1)
+    reading_ms[:, _PICKED] = latest.as_of_ms
+    return (_ticks(reading_ms, half_lives) >> ERA_SHIFT) - KEPT_ERAS
 
-    In 64-bit integers (see above): weights without the power of two of their half-life
-    within the era, and the squares in two limbs.
-    """
-    if not len(half_life):
-        return
-    cell, code, fixed, time_ms, sign = changes
-    forgets = half_life > 0
-    tick = np.where(forgets, time_ms * TICKS_PER_HALF_LIFE // np.where(forgets, half_life, 1), 0)
-    halving = tick // TICKS_PER_HALF_LIFE
-    base = sign * np.where(forgets, _POW2[tick & TICKS_PER_HALF_LIFE - 1], UNIT_WEIGHT)
-    # One integer a row: a cell's code has one half-life at each pace. 2^34 half-lives of 100 ms
-    # are 54 years, and a batch has at most 2^15 cells of 2^6 codes.
-    row = (cell * (MAX_CODE + 2) + code << 40) + halving
+
+def _ticks(time_ms: NDArray[np.int64], half_life_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """schemas.evidence.tick; 0 where nothing is forgotten."""
+    forgets = half_life_ms > 0
+    ticks = time_ms * TICKS_PER_HALF_LIFE // np.where(forgets, half_life_ms, 1)
+    return np.where(forgets, ticks, 0)
+
+
+def _weigh(
+    changes: Changes, half_lives: NDArray[np.int64], oldest: NDArray[np.int64]
+) -> Iterator[tuple[int, int, int, int, Sums]]:
+    """(cell, code, half-life, era, sums) by evidence row."""
+    at = changes.cell * half_lives.shape[1] + changes.code
+    half_life = half_lives.reshape(-1)[at]
+    ticks = _ticks(changes.time_ms, half_life)
+    era = ticks >> ERA_SHIFT
+    kept = np.flatnonzero((half_life >= 0) & (era >= oldest.reshape(-1)[at]))
+    # One integer a row: eras of 100 ms half-lives fit into 36 bits until the year 3000, and a batch
+    # has at most 2^15 cells of 2^6 codes.
+    row = (at[kept] << 36) + era[kept]
     order = np.argsort(row)  # in no order within a row: a stable sort takes four times as long
     starts = np.flatnonzero(np.diff(row[order], prepend=-1))
-    base, fixed, first = base[order], fixed[order], order[starts]
+    kept = kept[order]
+    if not len(kept):
+        return
+    weight = _weights(ticks[kept], half_life[kept]) * changes.sign[kept]
+    first = kept[starts]
+    keys = (changes.cell[first], changes.code[first], half_life[first], era[first])
+    limbs = _limbs(changes.fixed[kept])
+    sums = [np.add.reduceat(weight, starts).tolist()]
+    sums += [np.add.reduceat(weight * limb, starts).tolist() for limb in limbs]
+    listed = (column.tolist() for column in keys)
+    for cell, code, half_life_ms, its_era, n, a0, a1, b0, b1, b2, b3 in zip(
+        *listed, *sums, strict=True
+    ):
+        s1 = (a1 << _LIMB) + a0
+        s2 = (((((b3 << _LIMB) + b2) << _LIMB) + b1) << _LIMB) + b0
+        yield cell, code, half_life_ms, its_era, Sums(n, s1, s2)
+
+
+def _weights(ticks: NDArray[np.int64], half_life_ms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """schemas.evidence.weight."""
+    halvings = ticks // TICKS_PER_HALF_LIFE & HALF_LIVES_PER_ERA - 1
+    weights = _POW2[ticks & TICKS_PER_HALF_LIFE - 1] << halvings
+    return np.where(half_life_ms > 0, weights, UNIT_WEIGHT)
+
+
+def _limbs(fixed: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The two limbs of each value, then the four of its square, low ones first."""
+    yield fixed & _LIMB_MASK
+    yield fixed >> _LIMB
     square = fixed * fixed
-    sums = (
-        np.add.reduceat(column, starts)
-        for column in (
-            base,
-            base * fixed,
-            base * (square >> _LIMB),
-            base * (square & (1 << _LIMB) - 1),
-        )
-    )
-    columns = (cell[first], code[first], half_life[first], halving[first], *sums)
-    yield from zip(*(column.tolist() for column in columns), strict=True)
+    for place in range(4):
+        yield square >> _LIMB * place & _LIMB_MASK

@@ -31,6 +31,9 @@ POW2: Final[tuple[int, ...]] = tuple(
 )
 # An era that ended 16 half-lives ago weighs below 2^-16 of the present one.
 ERAS_READ: Final = 2
+# What ended longer ago may be missing from stored evidence: the writer's `forget_eras` drops
+# nothing later, and the fold begins nothing earlier.
+KEPT_ERAS: Final = 8
 PICKED: Final = "picked"  # the metric of the turn itself
 
 

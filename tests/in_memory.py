@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from consumer.facts import SessionKey
-from consumer.fold import ShareKey, complete, prepare, turns_of
+from consumer.fold import Counts, ShareKey, complete, prepare, turns_of
+from consumer.rebuild.contents import is_kept
 from consumer.records import Batch
 from consumer.routers import Routers
 from consumer.sessions import SessionState, attribute, turns_moved
@@ -24,7 +25,8 @@ class InMemory:
         self.routers: Routers = {}
         self.turns = TurnMemory()
         self.stream_time: dict[int, int] = {}
-        self.rows: dict[tuple[ShareKey, SeriesKey], Sums] = {}
+        self._rows: dict[tuple[ShareKey, SeriesKey], Sums] = {}
+        self.counts: dict[ShareKey, Counts] = {}
         self.sessions: dict[SessionKey, SessionState] = {}
         self.folded = self.duplicates = self.late = self.dead = 0
 
@@ -45,12 +47,21 @@ class InMemory:
         self.stream_time = dict(result.stream_time_ms)
         for share, evidence in result.evidence.items():
             for series, sums in evidence.items():
-                known = self.rows.get((share, series), Sums(0, 0, 0))
-                self.rows[share, series] = known.plus(sums)
-        for counts in result.counts.values():
+                known = self._rows.get((share, series), Sums(0, 0, 0))
+                self._rows[share, series] = known.plus(sums)
+        for share, counts in result.counts.items():
+            self.counts.setdefault(share, Counts()).add(counts)
             self.folded += counts.folded
             self.duplicates += counts.duplicates
             self.late += counts.late
+
+    @property
+    def rows(self) -> dict[tuple[ShareKey, SeriesKey], Sums]:
+        """The evidence that has not decayed to nothing: of the rest the fold may leave out any."""
+        return {key: sums for key, sums in self._rows.items() if self.keeps(*key)}
+
+    def keeps(self, share: ShareKey, series: SeriesKey) -> bool:
+        return is_kept(series, self.counts.get(share, Counts()))
 
     def digests(self) -> dict[ShareKey, bytes]:
         """Of each share with any evidence left."""
@@ -66,3 +77,15 @@ class InMemory:
             (k.router, k.request_type, s.arm, s.metric, s.pace, s.era): list(sums)
             for (k, s), sums in self.rows.items()
         }
+
+    def kept_of(self, rows: Mapping[Row, list[int]]) -> dict[Row, list[int]]:
+        """The rows of an oracle that has seen the same log, without what has decayed here."""
+        return {row: sums for row, sums in rows.items() if self._keeps_row(row)}
+
+    def _keeps_row(self, row: Row) -> bool:
+        router, kind, arm, metric, pace, row_era = row
+        for kept_pace, half_life_ms in self.routers[0, router].half_lives.paces(metric):
+            if kept_pace == pace:
+                series = SeriesKey(arm, metric, kept_pace, half_life_ms, row_era)
+                return self.keeps(ShareKey(0, router, kind), series)
+        raise AssertionError(f"the oracle has {row}, of a pace that is not kept")

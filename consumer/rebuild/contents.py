@@ -10,13 +10,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from consumer.fold import Counts, ShareKey
-from schemas.evidence import ZERO, SeriesKey, Sums, digest, era, reading_ms
-
-# `forget_eras` in consumer/sql/queries.sql never drops what ended later than so many eras ago.
-KEPT_ERAS: Final = 8
+from schemas.evidence import KEPT_ERAS, ZERO, SeriesKey, Sums, digest, era, reading_ms
 
 Evidence = dict[ShareKey, dict[SeriesKey, Sums]]
 

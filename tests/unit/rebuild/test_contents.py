@@ -8,14 +8,13 @@ import pytest
 
 from consumer.fold import Counts, ShareKey
 from consumer.rebuild.contents import (
-    KEPT_ERAS,
     Contents,
     Folded,
     count_differences,
     digest_of_all,
     row_differences,
 )
-from schemas.evidence import SeriesKey, Sums, era
+from schemas.evidence import KEPT_ERAS, SeriesKey, Sums, era
 
 SHARE = ShareKey(0, "r", "general")
 NOW = 1_760_000_000_000
