@@ -96,7 +96,7 @@ def settle(
         ledgers={
             index: data
             for index, turn in turns.items()
-            if (data := turn.ledger.to_bytes()) != ledgers[index]
+            if (data := turn.ledger_bytes()) != ledgers[index]
         },
     )
 
@@ -179,6 +179,13 @@ class _Turn:
         for fact in taken:
             added += self._let_in(fact.code)
         return taken, added
+
+    def ledger_bytes(self) -> bytes:
+        """Without what a reaction has added: nothing voids that, and of a turn that was not settled
+        it is not kept either."""
+        if REACTION in self.ledger.records:
+            self.ledger.records[REACTION].counted.clear()
+        return self.ledger.to_bytes()
 
     def _void(self, outcome_id: bytes, by: Cell) -> tuple[int, list[Fact]]:
         """The place that an outcome had among the others, and what it had added."""

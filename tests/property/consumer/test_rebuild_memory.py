@@ -20,7 +20,6 @@ from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
 from consumer.rebuild.turn_states import UnsavedTurns
 from consumer.store import Progress
-from consumer.voids import REACTION
 from schemas.evidence import ZERO, SeriesKey, Sums
 from tests.factories import records
 from tests.in_memory import InMemory
@@ -70,15 +69,7 @@ class Tables:
         )
 
     def read(self) -> dict[tuple[int, int], tuple[int, Ledger]]:
-        return {turn: (at, read_ledger(ledger)) for turn, (at, ledger) in self.turns.items()}
-
-
-def read_ledger(data: bytes) -> Ledger:
-    """What a ledger says of outcomes. A reaction is entered only where it meets a void in its
-    batch, and can never be taken back: it makes no difference."""
-    ledger = Ledger.read(data)
-    ledger.records.pop(REACTION, None)
-    return ledger
+        return {turn: (at, Ledger.read(ledger)) for turn, (at, ledger) in self.turns.items()}
 
 
 def rows(evidence: Mapping[ShareKey, Mapping[SeriesKey, Sums]]) -> dict[Any, Sums]:
@@ -98,7 +89,7 @@ def expected(log: list[Any]) -> tuple[InMemory, dict[tuple[int, int], tuple[int,
     turns = {
         (turn >> 64, turn & (1 << 64) - 1): (
             sets.get((partition, turn), 0),
-            read_ledger(ledgers.get((partition, turn), b"")),
+            Ledger.read(ledgers.get((partition, turn), b"")),
         )
         for partition, turn in sets.keys() | ledgers.keys()
     }
