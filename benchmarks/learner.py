@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.facts import SessionKey
-from consumer.fold import ShareKey, TurnSets, fold, turns_of
-from consumer.records import Batch
+from consumer.fold import MAX_BATCH_EVENTS, ShareKey, TurnSets, fold, turns_of
+from consumer.records import Batch, split
 from consumer.routers import Routers
 from consumer.sessions import SessionState, attribute
 from consumer.shares import Shares
-from consumer.writer import believe, split
+from consumer.writer import believe
 from router_api.directory import Directory
 from router_api.routing.router import Router, sticky_key
 from schemas.codec import decode, encode
@@ -205,8 +205,8 @@ class MemoryWriter:
 
     def _write_log(self, log: Mapping[int, list[Record]]) -> set[ShareKey]:
         changed: set[ShareKey] = set()
-        for piece in split(log):
-            changed |= self._write_batch(Batch.of(piece))
+        for piece in split(Batch.of(log), MAX_BATCH_EVENTS):
+            changed |= self._write_batch(piece)
         return changed
 
     def _write_batch(self, batch: Batch) -> set[ShareKey]:

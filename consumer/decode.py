@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 import polars as pl
 
+from consumer import columns
+from consumer.columns import Outcomes, Turns
 from consumer.records import Batch, DeadLetter
 from schemas.codec import (
     PREFIX_BYTES,
@@ -47,36 +49,15 @@ _MARK_FIELD: Final[dict[str, Any]] = {
     "name": "mark_of_the_block",
     "type": {"type": "fixed", "name": "MarkOfTheBlock", "size": len(_MARK)},
 }
-_ADDRESS: Final = (
-    "turn_id",
-    "session_id",
-    "router",
-    "request_type",
-    "arm",
-    "arm_served",
-    "occurred_at",
-)
-_SCORE: Final = ("metric", "value")
-MEASURED: Final = ("latency_ms", "ttft_ms", "tokens_in", "tokens_out", "cost_usd")
-_COLUMNS: Final = {
-    "turn": (*_ADDRESS, "probability", "previous_turn_id", "reaction"),
-    "outcome": (*_ADDRESS, "outcome_id", "status", *MEASURED, "scores", "signals", "voids"),
-}
-
-# The fields that the fold reads, and `row`: the place in the batch, ascending. Scores are lists of
-# (metric, value). Lists, as polars runs each query on a thread pool: 3.6 ms apiece on a busy
-# machine, and most batches are small.
-Columns = dict[str, list[Any]]
-# From so many rows on, queries cost less than making a dictionary of every score.
-_MANY_ROWS: Final = 2_000
+_FIELDS: Final = {"turn": columns.TURN, "outcome": columns.OUTCOME}
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The events of a batch by type."""
+    """The events of a batch by type: a block for each schema that their writers had."""
 
-    turns: Columns
-    outcomes: Columns
+    turns: Sequence[Turns]
+    outcomes: Sequence[Outcomes]
     configs: Sequence[tuple[int, RouterConfigured]]
     dead: Sequence[DeadLetter]
 
@@ -86,33 +67,24 @@ def decode_batch(batch: Batch) -> Decoded:
     rows_of: dict[bytes, list[int]] = {}
     for row, value in enumerate(batch.values):
         rows_of.setdefault(value[:PREFIX_BYTES] if value else b"", []).append(row)
-    parts: dict[str, list[Columns]] = {"turn": [], "outcome": []}
+    turns: list[Turns] = []
+    outcomes: list[Outcomes] = []
     configs: list[tuple[int, RouterConfigured]] = []
     dead: list[DeadLetter] = []
     for prefix, rows in rows_of.items():
         schema = by_prefix().get(prefix)
         if schema is None:
             dead += [_undecodable(row, batch.values[row]) for row in rows]
-        elif schema.event in parts:
-            columns, bad = _columns(schema, batch, rows)
-            parts[schema.event].append(columns)
-            dead += bad
+        elif schema.event == "turn":
+            turns.append(columns.turns_of(*_readable(schema, batch, rows, dead)))
+        elif schema.event == "outcome":
+            outcomes.append(columns.outcomes_of(*_readable(schema, batch, rows, dead)))
         elif schema.event == "router_configured":
             _read_configs(batch, rows, configs, dead)
         elif schema.event != PASSED_OVER:
             what = f"a {schema.name} does not belong on the events topic"
             dead += [DeadLetter(row, REASON_UNEXPECTED, what) for row in rows]
-    turns, outcomes = (_joined(parts[event], event) for event in ("turn", "outcome"))
     return Decoded(turns, outcomes, configs, dead)
-
-
-def _joined(parts: list[Columns], event: str) -> Columns:
-    if len(parts) == 1:
-        return parts[0]
-    names = (*_COLUMNS[event], "row")
-    joined = {name: [value for part in parts for value in part[name]] for name in names}
-    order = sorted(range(len(joined["row"])), key=joined["row"].__getitem__)
-    return {name: [values[place] for place in order] for name, values in joined.items()}
 
 
 def _undecodable(row: int, value: bytes | None) -> DeadLetter:
@@ -138,50 +110,18 @@ def _read_configs(
             dead.append(DeadLetter(row, REASON_UNDECODABLE, str(error)))
 
 
-def _columns(schema: Schema, batch: Batch, rows: Sequence[int]) -> tuple[Columns, list[DeadLetter]]:
-    try:
-        columns = _read_joined(schema, batch, rows)
-    except BlockUnreadable:
-        return _one_by_one(schema, batch, rows)
-    if not _keys_agree(columns, batch):
-        return _one_by_one(schema, batch, rows)
-    return columns, []
-
-
-def _read_joined(schema: Schema, batch: Batch, rows: Sequence[int]) -> Columns:
+def _readable(
+    schema: Schema, batch: Batch, rows: Sequence[int], dead: list[DeadLetter]
+) -> tuple[Sequence[int], pl.DataFrame]:
+    """The records that can be believed to be what they say, and their rows."""
     messages = [batch.values[row] or b"" for row in rows]
-    frame = read_block(schema, messages, _COLUMNS[schema.event])
-    # A field that the writer's version lacked is null, as its default says.
-    columns: Columns = {
-        name: _values(frame[name]) if name in frame.columns else [None] * len(rows)
-        for name in _COLUMNS[schema.event]
-    }
-    columns["row"] = list(rows)
-    return columns
-
-
-def _values(column: pl.Series) -> list[Any]:
-    """The values of a column, a list for each row where there are several."""
-    if not isinstance(column.dtype, pl.List):
-        return column.to_list()
-    if len(column) < _MANY_ROWS:
-        return list(map(_pairs, column.to_list())) if column.name == "scores" else column.to_list()
-    lengths = column.list.len()
-    if lengths.sum() == 0:
-        return [[]] * len(column)
-    # what an empty list explodes to depends on the version of polars
-    items = column.filter(lengths > 0).explode()
-    flat = (
-        list(zip(*(items.struct.field(name).to_list() for name in _SCORE), strict=True))
-        if column.name == "scores"
-        else items.to_list()
-    )
-    ends = lengths.cum_sum().to_list()
-    return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _pairs(scores: Sequence[Mapping[str, Any]]) -> list[tuple[str, float]]:
-    return [(score["metric"], score["value"]) for score in scores]
+    try:
+        frame = read_block(schema, messages, tuple(_FIELDS[schema.event]))
+    except BlockUnreadable:
+        return _one_by_one(schema, batch, rows, dead)
+    if not _keys_agree(frame, [batch.keys[row] for row in rows]):
+        return _one_by_one(schema, batch, rows, dead)
+    return rows, frame
 
 
 class BlockUnreadable(Exception):
@@ -217,11 +157,12 @@ def _fields(schema: Schema, wanted: Sequence[str] | None) -> list[str] | None:
 
 
 def _one_by_one(
-    schema: Schema, batch: Batch, rows: Sequence[int]
-) -> tuple[Columns, list[DeadLetter]]:
+    schema: Schema, batch: Batch, rows: Sequence[int], dead: list[DeadLetter]
+) -> tuple[Sequence[int], pl.DataFrame]:
     """Ten times slower, and exact about which record is bad and why."""
-    columns: Columns = {name: [] for name in (*_COLUMNS[schema.event], "row")}
-    dead: list[DeadLetter] = []
+    fields = _FIELDS[schema.event]
+    good: list[int] = []
+    records: list[tuple[Any, ...]] = []
     for row in rows:
         try:
             _, record = decode_record(batch.values[row] or b"")
@@ -236,18 +177,25 @@ def _one_by_one(
             dead.append(DeadLetter(row, REASON_KEY, detail))
             continue
         record["occurred_at"] = round(record["occurred_at"].timestamp() * 1000)
-        if "scores" in record:
-            record["scores"] = _pairs(record["scores"])
-        for name in _COLUMNS[schema.event]:
-            columns[name].append(record[name])
-        columns["row"].append(row)
-    return columns, dead
+        good.append(row)
+        records.append(tuple(record[name] for name in fields))
+    return good, pl.DataFrame(records, schema=fields, orient="row")
 
 
-def _keys_agree(columns: Columns, batch: Batch) -> bool:
-    ids = zip(columns["session_id"], columns["turn_id"], strict=True)
-    keys = batch.keys
-    return [keys[row] for row in columns["row"]] == [partition_key(*each) for each in ids]
+def _keys_agree(frame: pl.DataFrame, keys: Sequence[bytes | None]) -> bool:
+    """Whether each record stands under its own key (schemas.events.partition_key)."""
+    turn_ids = b"".join(frame["turn_id"].to_list()).hex()
+    expected = [
+        turn_ids[at * 32 : at * 32 + 32] if session_id is None else session_id
+        for at, session_id in enumerate(frame["session_id"].to_list())
+    ]
+    if None in keys:
+        return False
+    # As one string each, which says as much where no key holds what joins them.
+    theirs, ours = b"\0".join(keys), "\0".join(expected).encode()  # type: ignore[arg-type]
+    if theirs.count(b"\0") == len(keys) - 1:
+        return theirs == ours
+    return list(keys) == [key.encode() for key in expected]
 
 
 @cache

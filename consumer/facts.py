@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.decode import Columns, Decoded
+from consumer.columns import Address, Outcomes, Turns
+from consumer.decode import Decoded
 from consumer.observations import Observations, observe_outcomes, observe_turns
 from consumer.records import Batch, DeadLetter
 from consumer.routers import KnownRouter, Routers
@@ -30,6 +31,7 @@ REASON_TIME: Final = "impossible_time"
 # Clocks of honest machines differ by seconds; five minutes is a wrong clock or a wrong unit, and a
 # time from the future would make everything after it look late.
 FUTURE_TOLERANCE_MS: Final = 5 * 60 * 1000
+_NONE: Final = np.empty(0, dtype=np.int64)
 
 
 class SessionKey(NamedTuple):
@@ -109,98 +111,134 @@ class Served(NamedTuple):
 def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
     """The facts of a decoded batch, given the routers that its partitions know."""
     dead = list(decoded.dead)
+    blocks: list[Turns | Outcomes] = [*decoded.turns, *decoded.outcomes]
     cells = _Cells(routers)
-    turns, outcomes = decoded.turns, decoded.outcomes
-    rows = np.array(turns["row"] + outcomes["row"], dtype=np.int64)
-    order = np.argsort(rows, kind="stable")
-    rows = rows[order]
-    addresses = cells.of(batch, turns, dead) + cells.of(batch, outcomes, dead)
-    cell = np.array(addresses, dtype=np.int64)[order]
-    ids = _Ids.of(turns["turn_id"] + outcomes["turn_id"]).take(order)
-    times = np.array(turns["occurred_at"] + outcomes["occurred_at"], dtype=np.int64)[order]
-    is_turn = order < len(turns["row"])
+    cell_of = [cells.of(batch, block, dead) for block in blocks]
+    order = _log_order(blocks, len(batch))
+    rows = _joined(blocks, "row")[order]
+    cell = np.concatenate([_NONE, *cell_of])[order]
+    ids = _Ids.of([turn_id for block in blocks for turn_id in block.turn_id]).take(order)
+    times = _joined(blocks, "occurred_at")[order]
+    is_turn = order < sum(map(len, decoded.turns))
     _reject_ids(rows, ids, dead)
     _reject_times(rows, is_turn, times, ids, batch, dead)
-    router_of_row: list[KnownRouter | None] = [None] * len(batch)
-    for row, index in zip(rows.tolist(), cell.tolist(), strict=True):
-        router_of_row[row] = cells.known[index].router if index >= 0 else None
-    observed = Observations.joined(
-        [
-            *observe_turns(turns, dead),
-            *observe_outcomes(outcomes, router_of_row, dead),
-        ]
-    )
+    routers_of_cells = [at.router for at in cells.known]
+    parts = [part for turns in decoded.turns for part in observe_turns(turns, dead)]
+    for outcomes, its_cells in zip(decoded.outcomes, cell_of[len(decoded.turns) :], strict=True):
+        parts += observe_outcomes(outcomes, its_cells, routers_of_cells, dead)
+    observed = Observations.joined(parts)
     dead = _first_per_row(dead)
-    bad = [letter.row for letter in dead]
-    observed = observed.without(bad)
-    keep = np.flatnonzero(~np.isin(rows, bad))
-    ids = ids.take(keep)
+    if dead:
+        bad = [letter.row for letter in dead]
+        observed = observed.without(bad)
+        keep = np.flatnonzero(~np.isin(rows, bad))
+        rows, cell, times, ids = rows[keep], cell[keep], times[keep], ids.take(keep)
+    place = _by_row(rows, np.arange(len(rows)), len(batch))
+    outcome_rows = _joined(decoded.outcomes, "row")
     return Facts(
         events=Events(
-            row=rows[keep],
-            partition=batch.partition[rows[keep]].astype(np.int64),
+            row=rows,
+            partition=batch.partition[rows].astype(np.int64),
             turn_hi=ids.hi,
             turn_lo=ids.lo,
             turn_time_ms=ids.time_ms,
-            occurred_at=times[keep],
-            cell=cell[keep],
-            credit=np.zeros(len(keep), dtype=np.bool_),
+            occurred_at=times,
+            cell=cell,
+            credit=np.zeros(len(rows), dtype=np.bool_),
         ),
         cells=cells.known,
-        event=np.searchsorted(rows[keep], observed.row),
+        event=place[observed.row],
         code=observed.code,
         fixed=observed.fixed,
-        outcomes=_by_row(outcomes["row"], np.arange(len(outcomes["row"])), len(batch)),
-        outcome_ids=np.frombuffer(b"".join(outcomes["outcome_id"]), dtype="V16"),
-        voids={row: v for row, v in _rows(outcomes, "row", "voids") if v is not None},
-        sessions=_session_events(batch, decoded, rows[keep], cell[keep], cells.known),
+        outcomes=_by_row(outcome_rows, np.arange(len(outcome_rows)), len(batch)),
+        outcome_ids=np.frombuffer(
+            b"".join([own for block in decoded.outcomes for own in block.outcome_id]), dtype="V16"
+        ),
+        voids={
+            row: voids
+            for block in decoded.outcomes
+            if block.voids.count(None) < len(block)
+            for row, voids in zip(block.row.tolist(), block.voids, strict=True)
+            if voids is not None
+        },
+        sessions=_session_events(batch, decoded, place, cell, cells.known),
         dead=dead,
     )
+
+
+def _log_order(blocks: Sequence[Turns | Outcomes], records: int) -> NDArray[np.int64]:
+    """The order that sorts the events of all blocks, one behind the other, by row."""
+    rows = _joined(blocks, "row")
+    at_row = _by_row(rows, np.arange(len(rows)), records)
+    return at_row[at_row >= 0]
+
+
+def _joined(blocks: Sequence[Turns | Outcomes], name: str) -> NDArray[np.int64]:
+    return np.concatenate([_NONE, *(getattr(block, name) for block in blocks)])
 
 
 def _session_events(
     batch: Batch,
     decoded: Decoded,
-    believed: NDArray[np.int64],
+    place: NDArray[np.int64],
     cell: NDArray[np.int64],
     cells: Sequence[Cell],
 ) -> list[SessionEvent]:
-    """The believable events that move a session on, in log order, given their rows and cells. A
-    router for which no signal counts has no need of its sessions, and following costs time."""
-    follows = [bool(at.router.signals) for at in cells]
-    if not any(follows):
+    """The believable events that move a session on, in log order; `place` is where each row is
+    among the believable, -1 elsewhere. A router for which no signal counts has no need of its
+    sessions, and following costs time."""
+    follows = np.array([bool(at.router.signals) for at in cells], dtype=np.bool_)
+    if not follows.any():
         return []
+    followed = place >= 0
+    followed[followed] = follows[cell[place[followed]]]
+    places: list[int] = np.where(followed, place, -1).tolist()
     partition = batch.partition.tolist()
-    followed = np.flatnonzero(np.array(follows)[cell])
-    places: list[int] = _by_row(believed[followed], followed, len(batch)).tolist()
     found: list[SessionEvent] = []
-    names = ("session_id", "row", "turn_id", "router")
-    for session_id, row, turn_id, router, reaction, reacts_to in _rows(
-        decoded.turns, *names, "reaction", "previous_turn_id"
-    ):
-        if session_id is not None and places[row] >= 0:
+    for turns in decoded.turns:
+        router_of = _routers(turns)
+        for session_id, row, turn_id, router, reaction, reacts_to in zip(
+            turns.session_id,
+            turns.row.tolist(),
+            turns.turn_id,
+            router_of,
+            turns.reaction,
+            turns.previous_turn_id,
+            strict=True,
+        ):
+            if session_id is not None and places[row] >= 0:
+                session = session_key(partition[row], router, session_id)
+                event = SessionEvent(places[row], session, turn_id, tuple(reaction), reacts_to)
+                found.append(event)
+    for outcomes in decoded.outcomes:
+        names_arm = [at.arm_served is not None for at in outcomes.addresses]
+        for session_id, row, turn_id, router, address, outcome_id, voids in zip(
+            outcomes.session_id,
+            outcomes.row.tolist(),
+            outcomes.turn_id,
+            _routers(outcomes),
+            outcomes.address.tolist(),
+            outcomes.outcome_id,
+            outcomes.voids,
+            strict=True,
+        ):
+            says = names_arm[address] or voids is not None
+            if session_id is None or not says or places[row] < 0:
+                continue
             session = session_key(partition[row], router, session_id)
-            said = tuple(reaction) if reaction else ()
-            found.append(SessionEvent(places[row], session, turn_id, said, reacts_to))
-    for session_id, row, turn_id, router, arm, outcome_id, voids in _rows(
-        decoded.outcomes, *names, "arm_served", "outcome_id", "voids"
-    ):
-        if session_id is None or (arm is None and voids is None) or places[row] < 0:
-            continue
-        session = session_key(partition[row], router, session_id)
-        served = Served(outcome_id, arm is not None, voids)
-        found.append(SessionEvent(places[row], session, turn_id, served=served))
+            served = Served(outcome_id, names_arm[address], voids)
+            found.append(SessionEvent(places[row], session, turn_id, served=served))
     found.sort(key=itemgetter(0))
     return found
 
 
-def _rows(events: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
-    return zip(*(events[name] for name in names), strict=True)
+def _routers(block: Turns | Outcomes) -> Iterator[str]:
+    """The name of each event's router."""
+    names = [address.router for address in block.addresses]
+    return map(names.__getitem__, block.address.tolist())
 
 
-def _by_row(
-    rows: Sequence[int] | NDArray[np.int64], values: NDArray[np.int64], batch: int
-) -> NDArray[np.int64]:
+def _by_row(rows: NDArray[np.int64], values: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
     """The values by row of the batch; -1 for the other rows."""
     by_row = np.full(batch, -1, dtype=np.int64)
     by_row[rows] = values
@@ -274,44 +312,38 @@ class _Cells:
     def __init__(self, routers: Routers) -> None:
         self.known: list[Cell] = []
         self._routers = routers
-        self._index: dict[tuple[object, ...], int] = {}
-        self._faults: dict[tuple[object, ...], tuple[str, str]] = {}
+        self._index: dict[tuple[int, Address], int] = {}
+        self._faults: dict[tuple[int, Address], tuple[str, str]] = {}
 
-    def of(self, batch: Batch, events: Columns, dead: list[DeadLetter]) -> list[int]:
+    def of(
+        self, batch: Batch, block: Turns | Outcomes, dead: list[DeadLetter]
+    ) -> NDArray[np.int64]:
         """Each event's cell as an index into `known`; -1, and a dead letter, where it has none."""
-        rows = events["row"]
-        addresses = zip(
-            batch.partition[rows].tolist(),
-            events["router"],
-            events["request_type"],
-            events["arm"],
-            events["arm_served"],
-            strict=True,
-        )
-        cells: list[int] = []
-        for row, address in zip(rows, addresses, strict=True):
-            index = self._index.get(address)
-            if index is None:
-                index = self._intern(*address)
-            cells.append(index)
-            if index < 0:
-                dead.append(DeadLetter(row, *self._faults[address]))
+        count = len(block.addresses)
+        where = batch.partition[block.row].astype(np.int64) * count + block.address
+        distinct, each = np.unique(where, return_inverse=True)
+        names = [(at // count, block.addresses[at % count]) for at in distinct.tolist()]
+        cells = np.array([self._cell(*name) for name in names], dtype=np.int64)[each]
+        for place in np.flatnonzero(cells < 0).tolist():
+            fault = self._faults[names[each[place]]]
+            dead.append(DeadLetter(int(block.row[place]), *fault))
         return cells
 
-    def _intern(
-        self, partition: int, router: str, request_type: str, arm: str, arm_served: str | None
-    ) -> int:
-        address = (partition, router, request_type, arm, arm_served)
-        known = self._routers.get((partition, router))
-        fault = _address_fault(known, router, request_type, arm, arm_served)
+    def _cell(self, partition: int, address: Address) -> int:
+        if (partition, address) not in self._index:
+            self._index[partition, address] = self._intern(partition, address)
+        return self._index[partition, address]
+
+    def _intern(self, partition: int, address: Address) -> int:
+        known = self._routers.get((partition, address.router))
+        fault = _address_fault(known, *address)
         if fault is not None:
-            self._faults[address] = fault
-            self._index[address] = -1
+            self._faults[partition, address] = fault
             return -1
         assert known is not None
-        self._index[address] = len(self.known)
-        self.known.append(Cell(partition, known, request_type, arm_served or arm))
-        return self._index[address]
+        arm = address.arm_served or address.arm
+        self.known.append(Cell(partition, known, address.request_type, arm))
+        return len(self.known) - 1
 
 
 def _address_fault(

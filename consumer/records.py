@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.codec import current
+from schemas.events import RouterConfigured
+
+_CONFIG_PREFIX = current(RouterConfigured).prefix
 
 
 class LogRecord(Protocol):
@@ -46,7 +52,7 @@ class Batch:
         return len(self.values)
 
     @classmethod
-    def of(cls, records: Mapping[int, Sequence[LogRecord]]) -> Batch:
+    def of(cls, records: Mapping[int, Sequence[LogRecord]]) -> Self:
         """A batch of the records by partition."""
         flat = list(chain.from_iterable(records.values()))
         lengths = [len(its_records) for its_records in records.values()]
@@ -57,3 +63,81 @@ class Batch:
             [r.key for r in flat],
             [r.value for r in flat],
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Batches one behind the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.partition for part in parts]),
+            np.concatenate([part.offset for part in parts]),
+            np.concatenate([part.log_time_ms for part in parts]),
+            list(chain.from_iterable(part.keys for part in parts)),
+            list(chain.from_iterable(part.values for part in parts)),
+        )
+
+    def __getitem__(self, rows: slice) -> Self:
+        """Some consecutive records."""
+        return type(self)(
+            self.partition[rows],
+            self.offset[rows],
+            self.log_time_ms[rows],
+            self.keys[rows],
+            self.values[rows],
+        )
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """The records at these rows, which ascend."""
+        return type(self)(
+            self.partition[rows],
+            self.offset[rows],
+            self.log_time_ms[rows],
+            [self.keys[row] for row in rows],
+            [self.values[row] for row in rows],
+        )
+
+    def rows_by_partition(self) -> dict[int, slice]:
+        """Where each partition's records are."""
+        starts = np.flatnonzero(np.diff(self.partition, prepend=-1)).tolist()
+        names: list[int] = self.partition[starts].tolist()
+        bounds = zip(starts, [*starts[1:], len(self)], strict=False)
+        return {name: slice(*rows) for name, rows in zip(names, bounds, strict=True)}
+
+    def configurations(self) -> list[int]:
+        """The rows that say they configure a router."""
+        return [
+            row
+            for row, value in enumerate(self.values)
+            if value is not None and value.startswith(_CONFIG_PREFIX)
+        ]
+
+
+def split(batch: Batch, max_events: int) -> Iterator[Batch]:
+    """Cut into batches of at most so many records in which configurations come first.
+
+    So every event is folded with the configuration that stands before it in its partition.
+    """
+    configurations = batch.configurations()
+    left = {p: (rows.start, rows.stop) for p, rows in batch.rows_by_partition().items()}
+    while left:
+        pieces: list[Batch] = []
+        room = max_events
+        for partition, (start, stop) in list(left.items()):
+            cut = min(_next_configuration(configurations, start, stop), start + room)
+            if cut > start:
+                pieces.append(batch[start:cut])
+                room -= cut - start
+            if cut == stop:
+                del left[partition]
+            else:
+                left[partition] = cut, stop
+        yield Batch.joined(pieces)
+
+
+def _next_configuration(configurations: Sequence[int], start: int, stop: int) -> int:
+    """The first configuration that stands behind an event; `stop` if there is none."""
+    place = bisect_left(configurations, start)
+    while place < len(configurations) and configurations[place] == start:
+        place, start = place + 1, start + 1
+    return min(configurations[place], stop) if place < len(configurations) else stop

@@ -32,6 +32,7 @@ from consumer.log_mismatch import log_mismatch
 from consumer.metrics import ConsumerMetrics
 from consumer.outbox import Outbox
 from consumer.polling import Polling
+from consumer.records import Batch
 from consumer.refold import Refold
 from consumer.store import Progress, Store
 from consumer.writer import Committed, Writer
@@ -238,7 +239,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         assert self._writer is not None
         assert self._store is not None
         try:
-            return await self._writer.write(records)
+            return await self._writer.write(Batch.of(records))
         except Fenced:
             if await self._store.is_live():
                 raise

@@ -7,6 +7,9 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from consumer.decode import decode_batch
 from consumer.errors import LogMismatch
 from consumer.facts import Facts, facts_of
@@ -21,19 +24,16 @@ from consumer.fold import (
 )
 from consumer.rebuild.settings import RebuildSettings, RevisedLog
 from consumer.recent import RecentSessions, RecentTurns
-from consumer.records import Batch, DeadLetter, LogRecord
+from consumer.records import Batch, DeadLetter, split
 from consumer.routers import Routers, configure
 from consumer.sessions import Sessions, attribute, turns_moved
 from consumer.shares import Shares
 from consumer.store import Progress, Store, Transaction
-from schemas.codec import current
 from schemas.errors import InvalidConfig
-from schemas.events import RouterConfigured
 from schemas.router_config import parse_config
 from schemas.snapshot import Snapshot
 
 REASON_CONFIG: Final = "invalid_config"
-_CONFIG_PREFIX: Final = current(RouterConfigured).prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,40 +105,39 @@ class Writer:
         self._sessions.drop(gone)
         self.shares.drop(gone)
 
-    async def write(self, records: Mapping[int, Sequence[LogRecord]]) -> list[Committed]:
+    async def write(self, batch: Batch) -> list[Committed]:
         """Fold records that follow on from each partition's next offset.
 
         Records of a partition that is not owned are ignored. Raises Fenced, LogMismatch, or what
         the database driver raises.
         """
-        mine = {p: rs for p, rs in records.items() if p in self._progress and rs}
-        for partition, its_records in mine.items():
-            _check_order(self._progress[partition].next_offset, partition, its_records)
+        mine: list[Batch] = []
+        for partition, rows in batch.rows_by_partition().items():
+            if partition in self._progress:
+                mine.append(batch[rows])
+                _check_order(self._progress[partition].next_offset, partition, batch.offset[rows])
+        if not mine:
+            return []
         committed: list[Committed] = []
-        for piece, ends in self._pieces(mine):
-            committed.append(await self._write_batch(Batch.of(piece), ends))
+        for piece, ends in self._pieces(Batch.joined(mine)):
+            committed.append(await self._write_batch(piece, ends))
             # heartbeats and snapshots must get their turn while the log is caught up with
             await asyncio.sleep(0)
         return committed
 
-    def _pieces(
-        self, records: Mapping[int, Sequence[LogRecord]]
-    ) -> Iterator[tuple[dict[int, Sequence[LogRecord]], dict[int, int]]]:
+    def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, dict[int, int]]]:
         """The records as the settings would have them, cut into batches, each with the next offset
         of its partitions behind it."""
-        ends = {partition: rs[-1].offset + 1 for partition, rs in records.items()}
-        revised = {partition: self._log.records(rs) for partition, rs in records.items()}
+        ends = _next_offsets(batch)
+        revised = self._log.revise(batch)
+        left = {p: rows.stop - rows.start for p, rows in revised.rows_by_partition().items()}
         # of a partition that nothing is left of, only the position moves
-        if passed := {partition: end for partition, end in ends.items() if not revised[partition]}:
-            yield {partition: [] for partition in passed}, passed
-        left = {partition: len(rs) for partition, rs in revised.items() if rs}
-        for piece in split({partition: revised[partition] for partition in left}):
-            for partition, its_records in piece.items():
-                left[partition] -= len(its_records)
-            yield (
-                piece,
-                {p: rs[-1].offset + 1 if left[p] else ends[p] for p, rs in piece.items()},
-            )
+        if passed := {p: end for p, end in ends.items() if p not in left}:
+            yield revised[:0], passed
+        for piece in split(revised, MAX_BATCH_EVENTS):
+            for partition, rows in piece.rows_by_partition().items():
+                left[partition] -= rows.stop - rows.start
+            yield piece, {p: at if left[p] else ends[p] for p, at in _next_offsets(piece).items()}
 
     def snapshot(self, key: ShareKey) -> Snapshot | None:
         """A share as routers need it: without arms that the configuration has no more (their
@@ -216,39 +215,10 @@ class Writer:
         return Committed(changed, total, facts.dead)
 
 
-def split(
-    records: Mapping[int, Sequence[LogRecord]],
-) -> Iterator[dict[int, Sequence[LogRecord]]]:
-    """Cut records into batches of at most MAX_BATCH_EVENTS in which configurations come first.
-
-    So every event is folded with the configuration that stands before it in its partition.
-    """
-    left = dict(records)
-    while left:
-        piece: dict[int, Sequence[LogRecord]] = {}
-        room = MAX_BATCH_EVENTS
-        for partition in list(left):
-            its_records = left[partition]
-            cut = min(_next_config(its_records), room)
-            if cut:
-                piece[partition] = its_records[:cut]
-                room -= cut
-            if cut == len(its_records):
-                del left[partition]
-            else:
-                left[partition] = its_records[cut:]
-        yield piece
-
-
-def _next_config(records: Sequence[LogRecord]) -> int:
-    """Index of the first configuration that stands behind an event; the length if there is none."""
-    event_seen = False
-    for index, record in enumerate(records):
-        is_config = record.value is not None and record.value.startswith(_CONFIG_PREFIX)
-        if is_config and event_seen:
-            return index
-        event_seen = event_seen or not is_config
-    return len(records)
+def _next_offsets(batch: Batch) -> dict[int, int]:
+    """By partition the offset behind its last record."""
+    rows_of = batch.rows_by_partition()
+    return {partition: int(batch.offset[rows.stop - 1]) + 1 for partition, rows in rows_of.items()}
 
 
 def believe(batch: Batch, routers: Routers) -> tuple[Routers, Facts]:
@@ -268,16 +238,17 @@ def believe(batch: Batch, routers: Routers) -> tuple[Routers, Facts]:
     return routers, facts_of(batch, replace(decoded, dead=dead), routers)
 
 
-def _check_order(next_offset: int, partition: int, records: Sequence[LogRecord]) -> None:
+def _check_order(next_offset: int, partition: int, offsets: NDArray[np.int64]) -> None:
     """Everything rests on folding the log in order, each record once; so it is checked."""
-    expected = next_offset
-    for record in records:
-        if record.offset < expected:
-            raise LogMismatch(
-                f"partition {partition}: got offset {record.offset} where {expected} or later "
-                "was due; this is a fault of the consumer, restart it"
-            )
-        expected = record.offset + 1
+    gains = np.diff(offsets, prepend=next_offset - 1)
+    if (gains > 0).all():
+        return
+    wrong = int(np.argmax(gains <= 0))
+    expected = int(offsets[wrong - 1]) + 1 if wrong else next_offset
+    raise LogMismatch(
+        f"partition {partition}: got offset {offsets[wrong]} where {expected} or later was due; "
+        "this is a fault of the consumer, restart it"
+    )
 
 
 def without_arms(folded: Fold, arms: Container[str]) -> Fold:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from consumer.facts import SessionKey
-from consumer.fold import Counts, ShareKey, complete, prepare, turns_of
+from consumer.fold import MAX_BATCH_EVENTS, Counts, ShareKey, complete, prepare, turns_of
 from consumer.rebuild.contents import is_kept
-from consumer.records import Batch
+from consumer.records import Batch, split
 from consumer.routers import Routers
 from consumer.sessions import SessionState, attribute, turns_moved
 from consumer.turn_memory import TurnMemory
-from consumer.writer import believe, split
+from consumer.writer import believe
 from schemas.codec import Event
 from schemas.evidence import SeriesKey, Sums, digest
 from tests.factories import records
@@ -31,8 +31,8 @@ class InMemory:
         self.folded = self.duplicates = self.late = self.dead = 0
 
     def write(self, events: Sequence[Event]) -> None:
-        for piece in split({0: records(events)}):
-            self._write_batch(Batch.of(piece))
+        for piece in split(Batch.of({0: records(events)}), MAX_BATCH_EVENTS):
+            self._write_batch(piece)
 
     def _write_batch(self, batch: Batch) -> None:
         self.routers, facts = believe(batch, self.routers)

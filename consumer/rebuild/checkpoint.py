@@ -74,7 +74,7 @@ async def save(store: Store, state: PartitionFold) -> None:
         await transaction.save_routers(
             (key[0], state.routers[key]) for key in sorted(state.unsaved.routers)
         )
-        await transaction.bury(*state.unsaved.buried(state.partition))
+        await transaction.bury(*state.unsaved.buried())
         await transaction.advance([state.saved], [state.progress])
     state.mark_saved()
     await store.forget_turns(state.partition, before_ms)

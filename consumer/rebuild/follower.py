@@ -47,9 +47,9 @@ class Follower:
         for partition, its_range in wanted.items():
             check(self._topic, partition, held.get(partition, Range(0, 0)), its_range)
         folded = 0
-        async for partition, records in self._log.read(wanted, MAX_BATCH_EVENTS):
-            await self._writer.write({partition: records})
-            folded += len(records)
+        async for _, batch in self._log.read(wanted, MAX_BATCH_EVENTS):
+            await self._writer.write(batch)
+            folded += len(batch)
         if missing := self.gap(targets):
             raise LogMismatch(f"{self._topic} lacks {missing} events before {dict(targets)}")
         return folded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from consumer.errors import LogMismatch, Unreachable
 from consumer.rebuild.bounds import Range
 from consumer.rebuild.errors import RebuildRefused
-from consumer.records import LogRecord
+from consumer.records import Batch, LogRecord
 
 CONNECT_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 3.0
@@ -65,7 +65,7 @@ class Log:
 
     async def read(
         self, ranges: Mapping[int, Range], max_records: int
-    ) -> AsyncIterator[tuple[int, Sequence[LogRecord]]]:
+    ) -> AsyncIterator[tuple[int, Batch]]:
         """Records of these partitions, each in order, some of one partition at a time.
 
         A partition is over when a piece of it reaches its end, or the log has nothing more before
@@ -85,7 +85,7 @@ class Log:
                 while records and records[-1].offset >= left[tp].end:
                     records.pop()
                 if records:
-                    yield tp.partition, records
+                    yield tp.partition, Batch.of({tp.partition: records})
                 moved_at = time.monotonic()  # also after a rest of whoever folds them
             if time.monotonic() - moved_at > STALL_S:
                 raise Unreachable(

@@ -9,12 +9,12 @@ Of the past the live tables keep nothing but sums, so what can be said of an evi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from consumer.fold import ShareKey
 from consumer.rebuild.state import Evaluated, PartitionFold
-from consumer.records import LogRecord
+from consumer.records import Batch
 from schemas.evidence import ZERO, SeriesKey, Sums
 
 Row = tuple[ShareKey, SeriesKey]
@@ -54,23 +54,23 @@ class Search:
         """The parting of every wanted row that any event adds to."""
         return {row: Parting(first, self._passed.get(row)) for row, first in self._first.items()}
 
-    def fold(self, records: Sequence[LogRecord]) -> None:
+    def fold(self, batch: Batch) -> None:
         """Go on with the records that follow."""
-        for piece in self._state.pieces(records):
+        for piece in self._state.pieces(batch):
             self._fold(piece)
-        self._state.pass_over(records)
+        self._state.pass_over(batch)
 
-    def _fold(self, records: Sequence[LogRecord]) -> None:
-        found = self._state.evaluate(records)
+    def _fold(self, batch: Batch) -> None:
+        found = self._state.evaluate(batch)
         added = self._added(found)
-        if len(records) > 1 and any(self._tells(row, more) for row, more in added.items()):
-            middle = len(records) // 2
-            self._fold(records[:middle])
-            self._fold(records[middle:])
+        if len(batch) > 1 and any(self._tells(row, more) for row, more in added.items()):
+            middle = len(batch) // 2
+            self._fold(batch[:middle])
+            self._fold(batch[middle:])
             return
         for row, more in added.items():
-            self._note(row, more, records[0].offset)
-        self._state.apply(records, found)
+            self._note(row, more, int(batch.offset[0]))
+        self._state.apply(batch, found)
 
     def _added(self, found: Evaluated) -> dict[Row, Sums]:
         evidence = found.fold.evidence

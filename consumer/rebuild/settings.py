@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from consumer.decode import BlockUnreadable, read_block
 from consumer.rebuild.errors import RebuildRefused
-from consumer.records import LogRecord
+from consumer.records import Batch
 from consumer.routers import KnownRouter
 from schemas.codec import PREFIX_BYTES, by_prefix, decode, decode_record, encode
 from schemas.errors import ContractError, InvalidConfig
@@ -96,71 +96,50 @@ class RevisedLog:
         self._sources = frozenset(settings.exclude_sources)
         self._reconfigures = bool(settings.half_lives_s or settings.rewards)
 
-    def records(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
+    def revise(self, batch: Batch) -> Batch:
         """The records that are left, configurations rewritten. Raises RebuildRefused."""
-        if not self._sources and not self._reconfigures:
-            return records
-        kinds = [_event_of(record) for record in records]
-        excluded = self._excluded(records, kinds) if self._sources else frozenset()
-        return [
-            self._revised(record) if kind == "router_configured" else record
-            for at, (record, kind) in enumerate(zip(records, kinds, strict=True))
-            if at not in excluded
-        ]
+        if self._sources:
+            excluded = self._excluded(batch)
+            batch = batch.take([row for row in range(len(batch)) if row not in excluded])
+        if not self._reconfigures or not (rows := batch.configurations()):
+            return batch
+        values = list(batch.values)
+        for row in rows:
+            values[row] = self._revised(values[row] or b"", int(batch.offset[row]))
+        return replace(batch, values=values)
 
-    def _excluded(self, records: Sequence[LogRecord], kinds: Sequence[str]) -> frozenset[int]:
-        """Places of the events that an excluded source has published."""
-        places: dict[bytes, list[int]] = {}
-        for at, (record, kind) in enumerate(zip(records, kinds, strict=True)):
-            if kind in ("turn", "outcome"):
-                places.setdefault((record.value or b"")[:PREFIX_BYTES], []).append(at)
+    def _excluded(self, batch: Batch) -> frozenset[int]:
+        """Rows of the events that an excluded source has published."""
+        rows_of: dict[bytes, list[int]] = {}
+        for row, value in enumerate(batch.values):
+            rows_of.setdefault((value or b"")[:PREFIX_BYTES], []).append(row)
         return frozenset(
-            at
-            for prefix, its_places in places.items()
-            for at, source in zip(
-                its_places,
-                _sources(prefix, [records[at].value or b"" for at in its_places]),
-                strict=True,
+            row
+            for prefix, rows in rows_of.items()
+            if prefix in by_prefix() and by_prefix()[prefix].event in ("turn", "outcome")
+            for row, source in zip(
+                rows, _sources(prefix, [batch.values[row] or b"" for row in rows]), strict=True
             )
             if source in self._sources
         )
 
-    def _revised(self, record: LogRecord) -> LogRecord:
-        if not self._reconfigures:
-            return record
+    def _revised(self, value: bytes, offset: int) -> bytes:
         try:
-            event = decode(record.value or b"")
+            event = decode(value)
             assert isinstance(event, RouterConfigured)
             config = parse_config(event.config)
         except ContractError:
-            return record  # the fold says what is wrong with it
+            return value  # the fold says what is wrong with it
         try:
             text = self._settings.apply_to(config).model_dump_json()
         except InvalidConfig as error:
             if not self._strict:
-                return record
+                return value
             raise RebuildRefused(
-                f"router {event.router!r} can't have these settings from offset {record.offset} "
-                f"on: {error}"
+                f"router {event.router!r} can't have these settings from offset {offset} on: "
+                f"{error}"
             ) from None
-        return _Rewritten(record, encode(replace(event, config=text)))
-
-
-class _Rewritten:
-    """A record with another value."""
-
-    __slots__ = ("key", "offset", "timestamp", "value")
-
-    def __init__(self, record: LogRecord, value: bytes) -> None:
-        self.offset: int = record.offset
-        self.timestamp: int = record.timestamp
-        self.key: bytes | None = record.key
-        self.value: bytes | None = value
-
-
-def _event_of(record: LogRecord) -> str:
-    schema = by_prefix().get((record.value or b"")[:PREFIX_BYTES])
-    return schema.event if schema else ""
+        return encode(replace(event, config=text))
 
 
 def _sources(prefix: bytes, messages: Sequence[bytes]) -> list[str | None]:

@@ -5,7 +5,7 @@ What has been folded since the last checkpoint is kept apart, so that one transa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -27,19 +27,16 @@ from consumer.rebuild.contents import Contents, Evidence, Folded, is_kept
 from consumer.rebuild.session_states import SessionStates
 from consumer.rebuild.settings import RebuildSettings, RevisedLog
 from consumer.rebuild.turn_states import TurnStates
-from consumer.records import Batch, DeadLetter, LogRecord
+from consumer.records import Batch, DeadLetter, split
 from consumer.routers import Routers
 from consumer.sessions import Sessions, attribute, turns_moved
 from consumer.store import Progress
-from consumer.writer import believe, split
-from schemas.codec import current
-from schemas.events import RouterConfigured
+from consumer.writer import believe
 from schemas.evidence import SeriesKey, Sums
 
 # Evidence at a half-life of seconds has a row for each minute or so of the log: without dropping
 # what has decayed, a year of it would not fit into memory. Looked through each time it has doubled.
 _PRUNE_ROWS: Final = 50_000
-_CONFIG_PREFIX: Final = current(RouterConfigured).prefix
 
 
 @dataclass(slots=True)
@@ -48,7 +45,7 @@ class Unsaved:
 
     evidence: Evidence = field(default_factory=dict)
     counts: dict[ShareKey, Counts] = field(default_factory=dict)
-    dead: list[tuple[LogRecord, DeadLetter]] = field(default_factory=list)
+    dead: list[tuple[Batch, Sequence[DeadLetter]]] = field(default_factory=list)
     routers: set[tuple[int, str]] = field(default_factory=set)
     events: int = 0
 
@@ -56,10 +53,11 @@ class Unsaved:
         """Evidence and counts as `Transaction.add` takes them."""
         return Fold(self.evidence, self.counts, np.empty(0, dtype=np.int64), {})
 
-    def buried(self, partition: int) -> tuple[Batch, list[DeadLetter]]:
+    def buried(self) -> tuple[Batch, list[DeadLetter]]:
         """The dead letters as `Transaction.bury` takes them: with a batch of just their records."""
-        batch = Batch.of({partition: [record for record, _ in self.dead]})
-        return batch, [letter._replace(row=at) for at, (_, letter) in enumerate(self.dead)]
+        letters = [letter for _, some in self.dead for letter in some]
+        batch = Batch.joined([batch for batch, _ in self.dead]) if self.dead else Batch.of({})
+        return batch, [letter._replace(row=at) for at, letter in enumerate(letters)]
 
 
 class Evaluated(NamedTuple):
@@ -108,30 +106,26 @@ class PartitionFold:
         windows = [router.window_ms for router in self.routers.values()]
         return self.progress.stream_time_ms - max(windows) if windows else 0
 
-    def fold(self, records: Sequence[LogRecord]) -> None:
+    def fold(self, batch: Batch) -> None:
         """Fold records that follow on from `progress.next_offset`. Raises RebuildRefused."""
-        if not records:
+        if not len(batch):
             return
-        for piece in self.pieces(records):
+        for piece in self.pieces(batch):
             self.apply(piece, self.evaluate(piece))
-        self.pass_over(records)
+        self.pass_over(batch)
 
-    def configure(self, records: Sequence[LogRecord]) -> None:
+    def configure(self, batch: Batch) -> None:
         """Learn the routers that records before the start configure; fold nothing."""
-        for piece in self.pieces(list(filter(_is_configuration, records))):
-            self.routers, _ = believe(Batch.of({self.partition: piece}), self.routers)
+        for piece in self.pieces(batch.take(batch.configurations())):
+            self.routers, _ = believe(piece, self.routers)
         self.unsaved.routers |= self.routers.keys()
 
-    def pieces(self, records: Sequence[LogRecord]) -> list[Sequence[LogRecord]]:
+    def pieces(self, batch: Batch) -> Iterator[Batch]:
         """The records as the settings would have them, cut into batches."""
-        revised = self._log.records(records)
-        if len(revised) <= MAX_BATCH_EVENTS and not any(map(_is_configuration, revised)):
-            return [revised] if revised else []
-        return [piece[self.partition] for piece in split({self.partition: revised})]
+        return split(self._log.revise(batch), MAX_BATCH_EVENTS)
 
-    def evaluate(self, records: Sequence[LogRecord]) -> Evaluated:
+    def evaluate(self, batch: Batch) -> Evaluated:
         """What a batch of records would do. Changes nothing."""
-        batch = Batch.of({self.partition: records})
         routers, facts = believe(batch, self.routers)
         stream_time = {self.partition: self.progress.stream_time_ms}
         known = self.sessions.known(list({event.session for event in facts.sessions}))
@@ -143,7 +137,7 @@ class PartitionFold:
         folded = complete(prepared, self.turns.ledgers(turns, prepared.to_settle))
         return Evaluated(routers, sessions, turns, counted, folded, facts.dead)
 
-    def apply(self, records: Sequence[LogRecord], found: Evaluated) -> None:
+    def apply(self, batch: Batch, found: Evaluated) -> None:
         """Take over what `evaluate` found of the same records."""
         routers, folded = found.routers, found.fold
         self.unsaved.routers |= {
@@ -159,13 +153,13 @@ class PartitionFold:
         self.progress.stream_time_ms = folded.stream_time_ms[self.partition]
         self._count(folded.counts)
         self.progress.dead += len(found.dead)
-        if self._saves:
-            self.unsaved.dead += [(records[letter.row], letter) for letter in found.dead]
+        if self._saves and found.dead:
+            self.unsaved.dead.append((batch.take([dead.row for dead in found.dead]), found.dead))
 
-    def pass_over(self, records: Sequence[LogRecord]) -> None:
+    def pass_over(self, batch: Batch) -> None:
         """All that these records bring has been taken over."""
-        self.progress.next_offset = records[-1].offset + 1
-        self.unsaved.events += len(records)
+        self.progress.next_offset = int(batch.offset[-1]) + 1
+        self.unsaved.events += len(batch)
         self._prune()
 
     def contents(self, stored: Mapping[ShareKey, Mapping[SeriesKey, Sums]]) -> Contents:
@@ -210,10 +204,6 @@ class PartitionFold:
             self.unsaved.evidence[share] = {
                 series: sums for series, sums in rows.items() if is_kept(series, counts)
             }
-
-
-def _is_configuration(record: LogRecord) -> bool:
-    return record.value is not None and record.value.startswith(_CONFIG_PREFIX)
 
 
 def folded_of(progress: Progress) -> Folded:

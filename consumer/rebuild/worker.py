@@ -32,7 +32,7 @@ from consumer.rebuild.parting import Parting, Row, Search
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.side import read_evidence
 from consumer.rebuild.state import PartitionFold
-from consumer.records import LogRecord
+from consumer.records import Batch
 from consumer.store import Progress, Store
 from schemas.evidence import Sums
 
@@ -143,22 +143,22 @@ class Worker:
             await self._read_configurations(log)
             if task.wanted:
                 return Done(partings=await self._search(log))
-            async for state, records in self._read(log):
-                state.fold(records)
-                await self._folded(state, len(records), store)
+            async for state, batch in self._read(log):
+                state.fold(batch)
+                await self._folded(state, len(batch), store)
             if store is None or not task.saves:
                 return Done(list(map(self._contents, self._states.values())))
             for state in self._states.values():
                 await self._save(state, store)
             return Done()
 
-    async def _read(self, log: Log) -> AsyncIterator[tuple[PartitionFold, Sequence[LogRecord]]]:
+    async def _read(self, log: Log) -> AsyncIterator[tuple[PartitionFold, Batch]]:
         left = {
             partition: Range(state.progress.next_offset, self._task.ranges[partition].end)
             for partition, state in self._states.items()
         }
-        async for partition, records in log.read(left, self._task.batch_events):
-            yield self._states[partition], records
+        async for partition, batch in log.read(left, self._task.batch_events):
+            yield self._states[partition], batch
 
     async def _folded(self, state: PartitionFold, records: int, store: Store | None) -> None:
         self._pipe.send(Moved(state.partition, state.progress.next_offset))
@@ -178,12 +178,12 @@ class Worker:
             )
             for partition, state in self._states.items()
         }
-        async for state, records in self._read(log):
+        async for state, batch in self._read(log):
             search = searches[state.partition]
             if search.is_over:
                 continue
-            search.fold(records)
-            await self._folded(state, len(records), None)
+            search.fold(batch)
+            await self._folded(state, len(batch), None)
         return {row: at for search in searches.values() for row, at in search.found().items()}
 
     async def _load(self, store: Store | None, stack: contextlib.AsyncExitStack) -> None:
@@ -213,10 +213,10 @@ class Worker:
             if state.progress.next_offset == self._task.ranges[partition].start
             and not state.routers
         }
-        async for partition, records in log.read(before, self._task.batch_events):
-            self._states[partition].configure(records)
-            self._pipe.send(Moved(partition, records[-1].offset + 1))
-            await self._rest(len(records))
+        async for partition, batch in log.read(before, self._task.batch_events):
+            self._states[partition].configure(batch)
+            self._pipe.send(Moved(partition, int(batch.offset[-1]) + 1))
+            await self._rest(len(batch))
 
     async def _rest(self, events: int) -> None:
         """Not faster than allowed, and not at all while the live consumer needs the machine."""

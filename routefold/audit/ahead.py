@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+import numpy as np
 
 from consumer.records import Batch
-
-
-class Record(NamedTuple):
-    """A record of one partition, as the fold reads it (consumer.records.LogRecord)."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
 
 
 class ReadAhead:
@@ -26,21 +19,25 @@ class ReadAhead:
 
     def __init__(self, batches: AsyncIterator[Batch], partitions: Iterable[int]) -> None:
         self._batches: Final = batches
-        self._waiting: Final[dict[int, deque[Record]]] = {p: deque() for p in partitions}
+        self._waiting: Final[dict[int, deque[Batch]]] = {p: deque() for p in partitions}
         self._ended = False
 
-    async def up_to(self, partition: int, offset: int) -> AsyncIterator[list[Record]]:
+    async def up_to(self, partition: int, offset: int) -> AsyncIterator[Batch]:
         """The records of a partition before `offset`, or the end, that were not given out yet, in
         order and in pieces."""
         waiting = self._waiting[partition]
         while True:
-            piece = []
-            while waiting and waiting[0].offset < offset:
-                piece.append(waiting.popleft())
-            if piece:
-                yield piece
-            # Only a record at or behind it tells that the offset is reached: it may be a gap.
-            if waiting or self._ended or (piece and piece[-1].offset == offset - 1):
+            while waiting:
+                piece = waiting.popleft()
+                before = int(np.searchsorted(piece.offset, offset))
+                if before < len(piece):
+                    waiting.appendleft(piece[before:])
+                if before:
+                    yield piece[:before]
+                # Only a record at or behind it tells that the offset is reached: it may be a gap.
+                if before < len(piece) or int(piece.offset[-1]) == offset - 1:
+                    return
+            if self._ended:
                 return
             await self._next()
 
@@ -49,6 +46,5 @@ class ReadAhead:
         if batch is None:
             self._ended = True
             return
-        columns = (batch.offset.tolist(), batch.log_time_ms.tolist(), batch.keys, batch.values)
-        for partition, *fields in zip(batch.partition.tolist(), *columns, strict=True):
-            self._waiting[partition].append(Record(*fields))
+        for partition, rows in batch.rows_by_partition().items():
+            self._waiting[partition].append(batch[rows])

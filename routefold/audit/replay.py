@@ -6,13 +6,15 @@ was made gives that snapshot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from consumer.fold import ShareKey
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
-from consumer.records import LogRecord
+from consumer.records import Batch
 from consumer.shares import Shares
 from consumer.store import Progress
 from consumer.writer import without_arms
@@ -42,19 +44,20 @@ class Replay:
     def partition(self) -> int:
         return self._fold.partition
 
-    def fold(self, records: Sequence[LogRecord]) -> None:
+    def fold(self, batch: Batch) -> None:
         """Fold what follows in the log; offsets may have gaps, as transactions leave them. Of what
         is before the start only configurations are read."""
-        if records and records[0].offset < self._start:
-            self._fold.configure([record for record in records if record.offset < self._start])
-            records = [record for record in records if record.offset >= self._start]
-        if not records:
+        before = int(np.searchsorted(batch.offset, self._start))
+        if before:
+            self._fold.configure(batch[:before])
+            batch = batch[before:]
+        if not len(batch):
             return
-        for piece in self._fold.pieces(records):
+        for piece in self._fold.pieces(batch):
             found = self._fold.evaluate(piece)
             self._fold.apply(piece, found)
             self._shares.add(without_arms(found.fold, self._without))
-        self._fold.pass_over(records)
+        self._fold.pass_over(batch)
 
     def share(
         self, router: str, request_type: str, offset: int, generation: int = 0

@@ -44,9 +44,9 @@ class Replayed:
         for partition, offset in state.offsets.items():
             cuts, replays = self._states.cuts[partition], self._replays[partition]
             while (at := self._next_cut[partition]) < len(cuts) and cuts[at] <= offset:
-                async for records in self._log.up_to(partition, cuts[at]):
+                async for batch in self._log.up_to(partition, cuts[at]):
                     for replay, _ in replays:
-                        replay.fold(records)
+                        replay.fold(batch)
                 for replay, generations in replays:
                     self._states.keep(replay, cuts[at], generations)
                 self._next_cut[partition] += 1

@@ -50,12 +50,12 @@ async def _read(
 ) -> dict[bytes, Turn]:
     found: dict[bytes, Turn] = {}
     read = 0
-    async for _, records in log.read(ranges, _PIECE_RECORDS):
-        for record in records:
-            turn = _turn(record.value or b"")
+    async for _, batch in log.read(ranges, _PIECE_RECORDS):
+        for value in batch.values:
+            turn = _turn(value or b"")
             if turn is not None and turn.mode != "bypass":
                 found.setdefault(turn.turn_id, turn)
-        read += len(records)
+        read += len(batch)
         on_read(read)
     return found
 

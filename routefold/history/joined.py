@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from consumer.decode import MEASURED
+from consumer.columns import MEASURED
 from routefold.history.columns import JOINED, SAID, schema_of
 from routefold.history.voids import without_voided
 from schemas.metrics import BUILT_IN, SIGNALS, kind_of, max_value

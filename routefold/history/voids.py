@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from consumer.decode import MEASURED
+from consumer.columns import MEASURED
 from routefold.history.columns import OUTCOMES, schema_of
 
 _TURN: Final = ("partition", "turn_id")

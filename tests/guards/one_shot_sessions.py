@@ -18,6 +18,7 @@ from typing import Final
 
 import psutil
 
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from producer.classifier import classify
@@ -86,11 +87,11 @@ async def through_the_writer(sessions: int, dsn: str) -> None:
     store = await Store.connect(dsn)
     writer = Writer(store)
     await writer.take([0])
-    await writer.write({0: records([configured(CONFIG)])})
+    await writer.write(Batch.of({0: records([configured(CONFIG)])}))
     tenths = Tenths()
     next_offset = 1
     for number, batch in enumerate(_turns(sessions, random.Random(1)), start=1):
-        await writer.write({0: records(batch, next_offset)})
+        await writer.write(Batch.of({0: records(batch, next_offset)}))
         next_offset += len(batch)
         await writer.forget()
         await writer.forget_sessions()

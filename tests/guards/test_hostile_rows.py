@@ -13,6 +13,7 @@ import pytest
 
 from consumer.app import run_consumer
 from consumer.fold import ShareKey
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.evidence import SeriesKey
@@ -70,7 +71,7 @@ async def test_a_writer_refuses_the_row_and_goes_on(
 ) -> None:
     events = list(traffic(60, random.Random(1)))
     first = await taken()
-    await first.write({0: records([configured(config()), *events[:80]])})
+    await first.write(Batch.of({0: records([configured(config()), *events[:80]])}))
     before = first.shares.evidence()[SHARE]
     change(database, f"{ROW} AND pace = 'slow'", column, value)
 
@@ -81,7 +82,7 @@ async def test_a_writer_refuses_the_row_and_goes_on(
     assert len(left) < len(before)
     assert writer.shares.evidence()[SHARE] == left
     (progress,) = writer.progress.values()
-    await writer.write({0: records(events[80:], progress.next_offset)})
+    await writer.write(Batch.of({0: records(events[80:], progress.next_offset)}))
     new = writer.shares.evidence()[SHARE][SERIES]
     assert 0 < new.n < before[SERIES].n
     assert all(map(writer.snapshot, writer.shares.keys(0)))
@@ -89,7 +90,9 @@ async def test_a_writer_refuses_the_row_and_goes_on(
 
 async def test_a_row_of_nothing_is_no_evidence(taken: Open, database: str) -> None:
     first = await taken()
-    await first.write({0: records([configured(config()), *traffic(20, random.Random(1))])})
+    await first.write(
+        Batch.of({0: records([configured(config()), *traffic(20, random.Random(1))])})
+    )
     for column in ("n", "s1", "s2"):
         change(database, f"{ROW} AND pace = 'slow'", column, "0")
     writer = await taken()

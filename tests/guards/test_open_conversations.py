@@ -9,6 +9,7 @@ import pytest
 
 from consumer.fold import ShareKey
 from consumer.recent import RecentSessions, RecentTurns
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.evidence import UNIT_WEIGHT
@@ -66,7 +67,7 @@ async def test_more_open_conversations_than_the_writer_remembers_lose_nothing(
     writer = Writer(store, turns=RecentTurns(200), sessions=RecentSessions(200))
     await writer.take([0])
     for start in range(0, len(log), 500):
-        await writer.write({0: log[start : start + 500]})
+        await writer.write(Batch.of({0: log[start : start + 500]}))
     await store.close()
     evidence = writer.shares.evidence()[ShareKey(0, "r", "writing")]
     complaints = {

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.codec import Event
@@ -66,7 +67,7 @@ async def test_each_turn_gets_the_credit_that_its_successor_brings(
         ("satisfaction", "misalignment"),
     )
     for record in records([CONFIG, *turns]):  # each in a batch of its own
-        await writer.write({0: [record]})
+        await writer.write(Batch.of({0: [record]}))
     assert credited(database) == {
         ("writing", "a", "misalignment"): 1,
         ("general", "b", "failure"): 1,
@@ -81,7 +82,7 @@ async def test_each_turn_gets_the_credit_that_its_successor_brings(
 
 async def test_thanks_before_two_exchanges_are_a_greeting(writer: Writer, database: str) -> None:
     turns = conversation(random.Random(2), (), ("satisfaction",), ("satisfaction",))
-    await writer.write({0: records([CONFIG, *turns])})
+    await writer.write(Batch.of({0: records([CONFIG, *turns])}))
     assert credited(database) == {("general", "b", "satisfaction"): 1}
 
 
@@ -90,7 +91,7 @@ async def test_repeats_and_overtaken_turns_change_nothing(writer: Writer, databa
         random.Random(3), (), ("failure",), ("misalignment",), ("loop",)
     )
     events: list[Event] = [CONFIG, one, three, two, two, three, four, one, four]
-    await writer.write({0: records(events)})
+    await writer.write(Batch.of({0: records(events)}))
     # `two` came behind `three`: it neither speaks about `one` again nor hides `three` from `four`
     assert credited(database) == {
         ("writing", "a", "misalignment"): 1,
@@ -110,7 +111,7 @@ async def test_a_fallback_that_served_gets_the_credit(writer: Writer, database: 
         request_type=first.request_type,
         status="ok",
     )
-    await writer.write({0: records([CONFIG, first, served, second])})
+    await writer.write(Batch.of({0: records([CONFIG, first, served, second])}))
     assert credited(database) == {("writing", "d", "failure"): 1}
 
 
@@ -130,7 +131,7 @@ async def test_ten_thousand_open_conversations_lose_no_feedback(
             )
             for number in range(conversations)
         ]
-    await writer.write({0: records(events)})
+    await writer.write(Batch.of({0: records(events)}))
     shares = credited(database)
     assert sum(shares.values()) == 2 * conversations
     assert set(shares.values()) == {conversations / 2}
@@ -141,7 +142,7 @@ async def test_a_reaction_to_a_turn_long_ago_is_refused(writer: Writer, database
     days_ms = 86_400_000
     old = turn(uuid7(T0, rng), session_id="s")
     new = turn(uuid7(T0 + 2 * days_ms, rng), session_id="s", reaction=("failure",))
-    await writer.write({0: records([CONFIG, old, new])})
+    await writer.write(Batch.of({0: records([CONFIG, old, new])}))
     assert credited(database) == {}
     await writer.forget_sessions()
     assert table(database, "SELECT exchanges FROM sessions") == [(1,)]
@@ -159,16 +160,16 @@ async def test_a_session_begins_anew_after_its_window_whatever_has_been_cleaned_
         for hours, reaction in at_hours.items()
     ]
     elsewhere = turn(uuid7(T0 + 39 * hours_ms, rng), session_id="other")
-    await writer.write({0: records([CONFIG, *turns[:3], elsewhere])})
+    await writer.write(Batch.of({0: records([CONFIG, *turns[:3], elsewhere])}))
     if housekeeping:
         await writer.forget()
         await writer.forget_sessions()
-    await writer.write({0: records(turns[3:], 5)})
+    await writer.write(Batch.of({0: records(turns[3:], 5)}))
     assert credited(database) == {("general", "a", "satisfaction"): 2}
 
 
 async def test_session_ids_are_not_stored(writer: Writer, database: str) -> None:
-    await writer.write({0: records([CONFIG, *conversation(random.Random(7), ())])})
+    await writer.write(Batch.of({0: records([CONFIG, *conversation(random.Random(7), ())])}))
     (row,) = table(database, "SELECT s::text FROM sessions AS s")
     assert ",s," not in str(row[0])
 
@@ -184,7 +185,7 @@ async def test_a_reaction_to_a_turn_that_has_not_arrived_is_credited_to_nobody(
         reaction=("misalignment",),
         previous_turn_id=two.turn_id,
     )
-    await writer.write({0: records([CONFIG, one, three, two])})
+    await writer.write(Batch.of({0: records([CONFIG, one, three, two])}))
     assert credited(database) == {}
 
 
@@ -193,7 +194,7 @@ async def test_without_a_signal_that_counts_no_session_is_followed(
 ) -> None:
     turns = conversation(random.Random(9), (), ("failure",))
     plain = configured(config(arms=ARMS, rewards={"quality": 1.0}))
-    await writer.write({0: records([plain, *turns])})
+    await writer.write(Batch.of({0: records([plain, *turns])}))
     assert credited(database) == {}
     assert table(database, "SELECT count(*) FROM sessions") == [(0,)]
     assert table(database, "SELECT sum(folded) FROM event_counts") == [(2,)]

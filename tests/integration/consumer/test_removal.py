@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from consumer.fold import ShareKey
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.codec import Event
@@ -57,7 +58,11 @@ async def test_a_removed_arm_leaves_the_snapshot_and_returns_with_what_was_learn
         nonlocal offset
         batch = records(list(events), first_offset=offset)
         offset += len(batch)
-        return {key for committed in await writer.write({0: batch}) for key in committed.changed}
+        return {
+            key
+            for committed in await writer.write(Batch.of({0: batch}))
+            for key in committed.changed
+        }
 
     await writer.take([0])
     taught = [event for arm in "ab" for kind in TYPES for event in answered(arm, kind, rng)]

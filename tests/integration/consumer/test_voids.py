@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from consumer.recent import RecentSessions, RecentTurns
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.codec import Event
@@ -62,7 +63,7 @@ def void(of: Outcome, rng: random.Random, **fields: Any) -> Outcome:
 async def write(writer: Writer, *events: Event, partition: int = 0) -> None:
     """Events that follow on in the log, in one batch."""
     at = writer.progress[partition].next_offset
-    await writer.write({partition: records(events, at)})
+    await writer.write(Batch.of({partition: records(events, at)}))
 
 
 async def test_an_outcome_is_taken_back_by_a_later_writer(open_writer: Open, database: str) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from consumer.errors import Fenced
+from consumer.records import Batch
 from consumer.store import Store
 from consumer.writer import Writer
 from schemas.codec import Event, encode
@@ -61,12 +62,12 @@ async def test_a_log_folds_to_the_same_rows_in_any_batching(
     everything = log()
     writer = await open_writer()
     await writer.take([0, 1])
-    await writer.write({0: everything})
+    await writer.write(Batch.of({0: everything}))
     rng = random.Random(2)
     at = 0
     while at < len(everything):
         step = rng.randrange(1, 60)
-        await writer.write({1: everything[at : at + step]})
+        await writer.write(Batch.of({1: everything[at : at + step]}))
         at += step
     by_partition: dict[object, dict[tuple[object, ...], Sums]] = {0: {}, 1: {}}
     for key, sums in evidence(database).items():
@@ -85,14 +86,14 @@ async def test_a_restarted_writer_goes_on_where_the_store_is(
     everything = log(200)
     first = await open_writer()
     await first.take([0])
-    await first.write({0: everything[:150]})
+    await first.write(Batch.of({0: everything[:150]}))
     second = await open_writer()
     (progress,) = await second.take([0])
     assert progress.next_offset == 150
-    await second.write({0: everything[150:]})
+    await second.write(Batch.of({0: everything[150:]}))
     whole = await open_writer()
     await whole.take([1])
-    await whole.write({1: everything})
+    await whole.write(Batch.of({1: everything}))
     assert _share(second) == _share(whole)
     third = await open_writer()
     await third.take([0])
@@ -114,8 +115,8 @@ async def test_repeats_in_any_batch_change_nothing(open_writer: Open, database: 
     await writer.take([0, 1])
     events: list[Event] = [configured(config()), says, turn(one), turn(one), says, *again, says]
     for record in records(events):
-        await writer.write({0: [record]})
-    await writer.write({1: records([configured(config()), turn(one), says])})
+        await writer.write(Batch.of({0: [record]}))
+    await writer.write(Batch.of({1: records([configured(config()), turn(one), says])}))
     rows = evidence(database)
     assert {k[1:]: v for k, v in rows.items() if k[0] == 0} == {
         k[1:]: v for k, v in rows.items() if k[0] == 1
@@ -132,14 +133,14 @@ async def test_an_overtaken_writer_is_fenced_and_writes_nothing(
     everything = log(50)
     old, new = await open_writer(), await open_writer()
     await old.take([0])
-    await old.write({0: everything[:20]})
+    await old.write(Batch.of({0: everything[:20]}))
     (held,), (taken,) = old.progress.values(), await new.take([0])
     assert taken.epoch > held.epoch
     before = evidence(database)
     with pytest.raises(Fenced, match="partition 0"):
-        await old.write({0: everything[20:]})
+        await old.write(Batch.of({0: everything[20:]}))
     assert evidence(database) == before
-    await new.write({0: everything[20:]})
+    await new.write(Batch.of({0: everything[20:]}))
     stored = table(database, "SELECT epoch, next_offset FROM partition_progress")
     assert stored == [(taken.epoch, 101)]
 
@@ -163,7 +164,7 @@ async def test_bad_records_are_buried_and_their_neighbours_fold_once(
     mixed = [Record(i, r.timestamp, r.key, r.value) for i, r in enumerate(mixed)]
     writer = await open_writer()
     await writer.take([0, 1])
-    await writer.write({0: mixed, 1: good})
+    await writer.write(Batch.of({0: mixed, 1: good}))
     rows = evidence(database)
     assert {k[1:]: v for k, v in rows.items() if k[0] == 0} == {
         k[1:]: v for k, v in rows.items() if k[0] == 1
@@ -200,7 +201,7 @@ async def test_late_facts_are_refused_and_counted(open_writer: Open, database: s
     ]
     writer = await open_writer()
     await writer.take([0])
-    await writer.write({0: records(events)})
+    await writer.write(Batch.of({0: records(events)}))
     counts = table(database, "SELECT folded, duplicates, late FROM event_counts")
     assert counts == [(3, 0, 1)]
     await writer.forget()
@@ -223,7 +224,7 @@ async def test_events_are_judged_by_the_configuration_before_them(
     ]
     writer = await open_writer()
     await writer.take([0])
-    await writer.write({0: records(events)})
+    await writer.write(Batch.of({0: records(events)}))
     assert table(database, "SELECT record_offset, reason FROM dead_letters") == [(1, "unknown_arm")]
     assert table(database, "SELECT version, arms FROM routers") == [(2, ["a", "b", "c"])]
     assert table(database, "SELECT folded FROM event_counts") == [(2,)]
@@ -241,7 +242,7 @@ async def test_evidence_that_decayed_to_nothing_is_dropped(
     ]
     writer = await open_writer()
     await writer.take([0])
-    await writer.write({0: records(events)})
+    await writer.write(Batch.of({0: records(events)}))
     paces = "SELECT pace, count(*) FROM evidence WHERE metric = 'latency_ms' GROUP BY 1 ORDER BY 1"
     assert table(database, paces) == [("fast", 2), ("slow", 2)]
     before = evidence(database)

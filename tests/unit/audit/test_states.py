@@ -33,9 +33,9 @@ def log(seed: int = 0, turns: int = 20) -> list[Record]:
 def test_where_the_log_is_cut_does_not_show(seed: int, cuts: list[int]) -> None:
     with replaying(0, 0) as (whole, pieces):
         events = log(seed)
-        whole.fold(events)
+        whole.fold(Batch.of({0: events}))
         for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(events)], strict=True):
-            pieces.fold(events[start:end])
+            pieces.fold(Batch.of({0: events[start:end]}))
         for request_type in ("general", "writing"):
             assert pieces.share("r", request_type, 41) == whole.share("r", request_type, 41)
 
@@ -58,7 +58,7 @@ def test_shares_are_held_from_their_cut_to_their_last_use() -> None:
     events = log()
     with replaying(0, 1) as replays:
         for partition, start, end in ((0, 0, 10), (1, 0, 5), (0, 10, 20)):
-            replays[partition].fold(events[start:end])
+            replays[partition].fold(Batch.of({partition: events[start:end]}))
             states.keep(replays[partition], end)
     assert states.held == 3
     reading = states.read(first)
@@ -73,7 +73,7 @@ def test_a_share_that_never_was_is_no_state() -> None:
     state = StateName("r", "poetry", "10")
     states = States([state])
     with replaying(0) as (replay,):
-        replay.fold(log()[:10])
+        replay.fold(Batch.of({0: log()[:10]}))
         states.keep(replay, 10)
     assert states.read(state) is None
 
@@ -91,7 +91,8 @@ async def test_a_partition_is_read_as_far_as_is_asked_for() -> None:
     ahead = ReadAhead(drained(batches), [0, 1])
 
     async def offsets(partition: int, offset: int) -> list[int]:
-        return [r.offset async for piece in ahead.up_to(partition, offset) for r in piece]
+        pieces = [piece.offset.tolist() async for piece in ahead.up_to(partition, offset)]
+        return [at for piece in pieces for at in piece]
 
     assert await offsets(0, 3) == [0, 1, 2]
     assert await offsets(0, 3) == []

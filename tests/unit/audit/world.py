@@ -167,7 +167,7 @@ class World:
         """Fold a partition as far as it goes, and hand its shares out."""
         fold = self._folds[partition]
         records = self.log[partition][self._folded[partition] :]
-        fold.fold(records)
+        fold.fold(Batch.of({partition: records}))
         self._folded[partition] += len(records)
         for request_type in TYPES:
             share = fold.share("r", request_type, self.end(partition), self.generation)

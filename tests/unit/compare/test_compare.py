@@ -11,6 +11,7 @@ import pytest
 
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
+from consumer.records import Batch
 from consumer.store import Progress
 from routefold.compare.cells import compare_cells
 from routefold.compare.flips import count_flips
@@ -25,7 +26,7 @@ def folded(name: str, events: Sequence[Any], **settings: Any) -> Learned:
     """What one partition has learned from these events."""
     fields = RebuildSettings.make(**settings)
     with closing(PartitionFold(Progress(0, 1, 0), fields, saves=False)) as state:
-        state.fold(records(events))
+        state.fold(Batch.of({0: records(events)}))
         contents = state.contents({})
         return learned(name, {0: contents}, state.routers.values())
 
@@ -117,8 +118,12 @@ def test_the_latest_configuration_of_any_partition_counts() -> None:
         closing(PartitionFold(Progress(0, 1, 0), RebuildSettings(), saves=False)) as one,
         closing(PartitionFold(Progress(1, 1, 0), RebuildSettings(), saves=False)) as two,
     ):
-        one.fold(records(LOG))
-        two.fold(records([configured(CONFIG), configured(config(arms=("a", "b", "z")), 5)]))
+        one.fold(Batch.of({0: records(LOG)}))
+        two.fold(
+            Batch.of(
+                {0: records([configured(CONFIG), configured(config(arms=("a", "b", "z")), 5)])}
+            )
+        )
         routers = [*one.routers.values(), *two.routers.values()]
         both = learned("both", {0: one.contents({}), 1: two.contents({})}, routers)
     assert both.routers["r"].config.arm_names == ("a", "b", "z")

@@ -9,6 +9,7 @@ import pytest
 
 from consumer.rebuild.errors import RebuildRefused
 from consumer.rebuild.settings import RebuildSettings, RevisedLog, check_against
+from consumer.records import Batch
 from consumer.routers import KnownRouter
 from schemas.codec import decode
 from schemas.events import RouterConfigured
@@ -17,7 +18,8 @@ from tests.factories import T0, Record, config, configured, outcome, records, tu
 
 
 def revised(settings: RebuildSettings, *events: Any) -> list[Any]:
-    return [decode(r.value or b"") for r in RevisedLog(settings).records(records(events))]
+    left = RevisedLog(settings).revise(Batch.of({0: records(events)}))
+    return [decode(value or b"") for value in left.values]
 
 
 def config_in(event: Any) -> RouterConfig:
@@ -30,8 +32,8 @@ def known(cfg: RouterConfig) -> KnownRouter:
 
 
 def test_the_live_settings_leave_the_log_alone() -> None:
-    log = records([configured(config()), turn(uuid7(T0, random.Random(1)))])
-    assert RevisedLog(RebuildSettings()).records(log) is log
+    log = Batch.of({0: records([configured(config()), turn(uuid7(T0, random.Random(1)))])})
+    assert RevisedLog(RebuildSettings()).revise(log) is log
     assert RebuildSettings().is_live
 
 
@@ -65,8 +67,8 @@ def test_events_of_an_excluded_source_are_gone_and_offsets_stay() -> None:
     says = [outcome(t.turn_id, uuid7(T0, rng), source="bad") for t in turns]
     settings = RebuildSettings.make(exclude_sources=("bad",))
     log = records([configured(config()), *turns, *says])
-    left = RevisedLog(settings).records(log)
-    assert [r.offset for r in left] == [0, 1, 3, 5]
+    left = RevisedLog(settings).revise(Batch.of({0: log}))
+    assert left.offset.tolist() == [0, 1, 3, 5]
     assert revised(settings, *turns, *says) == turns[::2]
 
 
@@ -76,8 +78,9 @@ def test_a_record_that_can_not_be_read_has_no_source() -> None:
     good, bad = (turn(uuid7(T0, rng), source=source) for source in ("app", "bad"))
     log = records([good, bad, good])
     broken = Record(9, T0, b"k", (log[0].value or b"")[:-3])
-    left = RevisedLog(RebuildSettings.make(exclude_sources=("bad",))).records([*log, broken])
-    assert left == [log[0], log[2], broken]
+    excluding = RevisedLog(RebuildSettings.make(exclude_sources=("bad",)))
+    left = excluding.revise(Batch.of({0: [*log, broken]}))
+    assert left.values == [log[0].value, log[2].value, broken.value]
 
 
 def test_a_configuration_that_can_not_be_read_stays_as_it_is() -> None:
