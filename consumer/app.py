@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
-from consumer.errors import Unreachable
+from consumer.errors import SchemaOutdated, Unreachable
 from consumer.health import serve_metrics
 from consumer.metrics import ConsumerMetrics
 from consumer.migrate import require_current
 from consumer.store import Store
+from consumer.succession import succeed
+from consumer.told import read_told
 from consumer.worker import SESSION_TIMEOUT_MS, Worker
 from schemas.topics import Topics
 
@@ -48,10 +51,27 @@ async def run_consumer(
             consumer=consumer,
             producer=producer,
             topics=topics,
-            connect=lambda: Store.connect_live(postgres_dsn),
+            connect=lambda: _live_store(bootstrap_servers, postgres_dsn, topics),
             metrics=metrics,
         )
-        await worker.run(stop)
+        try:
+            await worker.run(stop)
+        except psycopg.errors.UndefinedTable as error:
+            raise SchemaOutdated(
+                "the tables have gone from the database while they were in use: run `routefold "
+                "init`, then start the consumer, which folds the log again"
+            ) from error
+
+
+async def _live_store(bootstrap_servers: str, postgres_dsn: str, topics: Topics) -> Store:
+    """The live tables, as a generation that routers follow. Raises Unreachable."""
+    try:
+        async with _reader(bootstrap_servers) as reader, asyncio.timeout(CONNECT_TIMEOUT_S):
+            told = await read_told(reader, topics)
+    except (KafkaError, TimeoutError) as error:
+        raise Unreachable(_not_reachable(bootstrap_servers)) from error
+    await asyncio.to_thread(succeed, postgres_dsn, told)
+    return await Store.connect_live(postgres_dsn)
 
 
 @contextlib.asynccontextmanager
@@ -97,15 +117,36 @@ async def _consumer(bootstrap_servers: str, group_id: str) -> AsyncIterator[AIOK
         await _stop(consumer)
 
 
+@contextlib.asynccontextmanager
+async def _reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """For a look at a topic, outside the group."""
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        client_id="routefold-consumer",
+        enable_auto_commit=False,
+        # The log cleaner may move its beginning while we look.
+        auto_offset_reset="earliest",
+    )
+    await _start(reader, bootstrap_servers)
+    try:
+        yield reader
+    finally:
+        await _stop(reader)
+
+
 async def _start(client: AIOKafkaProducer | AIOKafkaConsumer, bootstrap_servers: str) -> None:
     try:
         await asyncio.wait_for(client.start(), timeout=CONNECT_TIMEOUT_S)
     except (KafkaError, OSError, TimeoutError) as error:
         await _stop(client)
-        raise Unreachable(
-            f"Kafka at {bootstrap_servers} is not reachable: is it running, and is "
-            "ROUTEFOLD_BOOTSTRAP_SERVERS right?"
-        ) from error
+        raise Unreachable(_not_reachable(bootstrap_servers)) from error
+
+
+def _not_reachable(bootstrap_servers: str) -> str:
+    return (
+        f"Kafka at {bootstrap_servers} is not reachable: is it running, and is "
+        "ROUTEFOLD_BOOTSTRAP_SERVERS right?"
+    )
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

@@ -1,7 +1,8 @@
-"""A log that is folded from its beginning though it is old: the database was lost and made anew.
+"""A generation that became live before it was whole: its database was lost, or was restored.
 
 Routers still have what was learned before. A share of half a log would make them worse, so until a
-partition has come to where its log ended when it was taken, nothing of it is published.
+partition has come to where its log ended when the generation began, nothing of it is published.
+That is part of the generation, so it holds for whoever writes the partition next.
 """
 
 from __future__ import annotations
@@ -12,18 +13,14 @@ from consumer.store import Progress
 
 
 class Refold:
-    """The partitions that are on their way, each with the offset at which it has caught up."""
+    """The partitions that are on their way, each with the offset at which it has caught up.
 
-    def __init__(self) -> None:
-        self._ends: dict[int, int] = {}
+    `offsets` are those of the live generation. One that was promoted stands there from the
+    beginning.
+    """
 
-    def unknown(self, owned: Mapping[int, Progress]) -> list[int]:
-        """The partitions that begin at 0 and of which it is not known how long their log is."""
-        return [p for p, at in owned.items() if at.next_offset == 0 and p not in self._ends]
-
-    def begin(self, ends: Mapping[int, int]) -> None:
-        """These partitions begin at 0, and their logs end there."""
-        self._ends |= ends
+    def __init__(self, offsets: Mapping[int, int]) -> None:
+        self._ends = dict(offsets)
 
     def published(self, owned: Mapping[int, Progress]) -> dict[int, Progress]:
         """Those of the owned partitions that routers may hear of."""
@@ -31,7 +28,7 @@ class Refold:
 
     def caught_up(self, owned: Mapping[int, Progress]) -> list[int]:
         """The partitions that have just come to their end; told once."""
-        done = [p for p in self.published(owned) if self._ends.get(p, 0) > 0]
+        done = [p for p in self.published(owned) if p in self._ends]
         for partition in done:
-            self._ends[partition] = 0
+            del self._ends[partition]
         return done

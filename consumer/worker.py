@@ -81,7 +81,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._metrics = metrics
         self._store: Store | None = None
         self._writer: Writer | None = None
-        self._refold = Refold()
+        self._refold = Refold({})
         self._polling = Polling(consumer)
         self._outbox = Outbox(
             producer,
@@ -136,6 +136,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
         self._store = await self._connect()
         self._switched = False
         generation = self._store.generation
+        self._refold = Refold(generation.offsets if generation else {})
         self._writer = Writer(self._store, generation.settings if generation else None)
         self._metrics.generation.set(generation.number if generation else 0)
 
@@ -179,6 +180,7 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
                 "evidence that can't be is left out; a rebuild makes it anew from the log",
                 rows=refused,
             )
+        self._refold.caught_up(self.owned)
         self._seek(progress.partition for progress in taken)
         for tp, progress in zip(wanted, taken, strict=True):
             self._metrics.next_offset.labels(tp.partition).set(progress.next_offset)
@@ -216,7 +218,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     async def _fold_once(self) -> None:
         """Fold what has come, once a batch is full or its interval over."""
         await self._take_what_is_ours()
-        await self._see_refold()
         ownership = self._ownership
         records = await self._polling.poll()
         if not records:
@@ -244,13 +245,6 @@ class Worker(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
             if await self._store.is_live():
                 raise
             raise GenerationChanged("other tables have become live") from None
-
-    async def _see_refold(self) -> None:
-        """Learn how long the log is of partitions that are folded from its beginning."""
-        if unknown := self._refold.unknown(self.owned):
-            wanted = {TopicPartition(self._topics.events, p): p for p in unknown}
-            ends = await self._consumer.end_offsets(list(wanted))
-            self._refold.begin({wanted[tp]: end for tp, end in ends.items()})
 
     async def _take_what_is_ours(self) -> None:
         """Take partitions that were assigned while the database was away."""
