@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import random
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import polars as pl
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -118,9 +118,6 @@ async def test_polars_and_duckdb_read_it_by_glob(exporter: Exporter, tmp_path: P
     assert by_day.schema["day"] == pl.Date
     records = pl.scan_parquet(tmp_path / "a" / "events" / "**" / "*.parquet")
     assert records.select(pl.len()).collect().item() == 204
-    if importlib.util.find_spec("duckdb") is None:
-        return
-    duckdb = importlib.import_module("duckdb")
     with duckdb.connect() as connection:
         rows = connection.execute(
             f"SELECT day, count(*), sum(cost_usd) FROM read_parquet('{glob}') GROUP BY 1 ORDER BY 1"
