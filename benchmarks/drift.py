@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from benchmarks.bandits import QUALITY, FloatArray, LiteLLM, Maker, Routefold, Thompson, play
 from benchmarks.learner import FOLD_EVERY_MS
+from benchmarks.litellm_version import litellm_name
 from benchmarks.report import OURS, print_figure
-from benchmarks.signal_rivals import litellm_name
 from benchmarks.utility import paired
 from schemas.request_types import GENERAL
 from schemas.router_config import RouterConfig

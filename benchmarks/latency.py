@@ -19,8 +19,9 @@ from math import exp, log, sqrt
 from statistics import median
 from typing import Any, Final, Protocol
 
-from benchmarks.latency_rivals import LiteLLMLowestLatency, litellm_name
+from benchmarks.latency_rivals import LiteLLMLowestLatency
 from benchmarks.learner import Learner
+from benchmarks.litellm_version import litellm_name
 from benchmarks.report import OURS, print_figure
 from schemas.request_types import GENERAL
 from schemas.router_config import RouterConfig

@@ -6,19 +6,10 @@ import os
 import random
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 _GROUP: Final = "model"
 _START: Final = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def litellm_name() -> str | None:
-    """The installed LiteLLM, or None."""
-    try:
-        return f"litellm {version('litellm')}"
-    except PackageNotFoundError:
-        return None
 
 
 class LiteLLMLowestLatency:

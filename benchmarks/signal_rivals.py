@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 from typing import Any, Final, Protocol
 
@@ -61,14 +60,6 @@ def counting(messages: Messages) -> TurnScores:
         repeats.append(sum(call in seen for call in calls))
         seen.update(calls)
     return _credited([-error for error in errors], [-repeat for repeat in repeats])
-
-
-def litellm_name() -> str | None:
-    """The installed LiteLLM, or None."""
-    try:
-        return f"litellm {version('litellm')}"
-    except PackageNotFoundError:
-        return None
 
 
 def litellm_rival() -> Rival:

@@ -23,8 +23,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.litellm_version import litellm_name
 from benchmarks.report import OURS, print_figure
-from benchmarks.signal_rivals import Messages, Rival, counting, litellm_name, litellm_rival
+from benchmarks.signal_rivals import Messages, Rival, counting, litellm_rival
 from producer.calibration import (
     CHECKPOINTS,
     Calibration,

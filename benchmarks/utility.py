@@ -39,8 +39,8 @@ from benchmarks.bandits import (
     Uniform,
     play,
 )
+from benchmarks.litellm_version import litellm_name
 from benchmarks.report import OURS, print_figure
-from benchmarks.signal_rivals import litellm_name
 from routefold.play.log import read_log
 from schemas.router_config import Arm, Price, RouterConfig, Weights
 

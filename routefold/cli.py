@@ -7,6 +7,7 @@ Commands live in routefold.commands, one a file. They import what they need when
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Final, NoReturn
@@ -92,6 +93,8 @@ def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 misuse, 128 + n ended by signal n."""
     try:
         app()
+    except KeyboardInterrupt:  # before a command has begun; from then on signals.run has it
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         _end_with(error)
     sys.exit(0)

@@ -185,7 +185,11 @@ def _outcomes(found: Explanation) -> Text:
     text = Text("What came of it", style="italic")
     for outcome in found.found.outcomes:
         said = _outcome(outcome)
-        words = [f"{name} {said[name]}" for name in _SAID if name in said and said[name] != "none"]
+        words = [
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name in _SAID
+            if (value := said.get(name, "none")) != "none"
+        ]
         words += [f"{metric} {value:g}" for metric, value in outcome.scores.items()]
         words += [f"signal {signal}" for signal in outcome.signals]
         if outcome.voids is not None:

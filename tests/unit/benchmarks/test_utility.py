@@ -15,7 +15,7 @@ from benchmarks.bandits import (
     Uniform,
     play,
 )
-from benchmarks.signal_rivals import litellm_name
+from benchmarks.litellm_version import litellm_name
 from benchmarks.utility import Problem, paired
 from schemas.request_types import GENERAL
 

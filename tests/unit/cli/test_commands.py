@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from routefold import cli
+
 COMMANDS = (
     "up",
     "demo",
@@ -75,6 +77,16 @@ def test_misuse_of_the_command_line(arguments: tuple[str, ...]) -> None:
     completed = routefold(*arguments)
     assert completed.returncode == 2
     assert "Traceback" not in completed.stderr
+
+
+def test_ctrl_c_before_a_command_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
 
 
 def test_nothing_runs_here() -> None:
