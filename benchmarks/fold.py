@@ -56,17 +56,24 @@ def _measure(case: str, rewards: Mapping[str, float]) -> None:
     print_figure("fold", case, "consumer memory, largest departure", spread, "share")
 
 
-async def fill(bench: Bench, count: int, rewards: Mapping[str, float]) -> None:
-    """Write the events as the publisher does, with keys, headers and lz4."""
+async def fill(bench: Bench, count: int, rewards: Mapping[str, float], step_ms: int = 2) -> None:
+    """Write the events as the publisher does, with keys, headers and lz4. Turns are `step_ms`
+    apart and end now, whatever time it takes to write them."""
     now = int(time.time() * 1000)
-    known = configured(config(arms=ARMS, rewards=dict(rewards)), at_ms=now)
+    begun = now - count // 2 * step_ms
+    known = configured(config(arms=ARMS, rewards=dict(rewards)), at_ms=begun)
     await publish(bench.bootstrap_servers, bench.topics, [known])
     producer = AIOKafkaProducer(
         bootstrap_servers=bench.bootstrap_servers, acks="all", compression_type="lz4"
     )
     await producer.start()
     events = traffic(
-        count // 2, random.Random(1), start_ms=now - count, arms=ARMS, request_types=REQUEST_TYPES
+        count // 2,
+        random.Random(1),
+        start_ms=begun,
+        step_ms=step_ms,
+        arms=ARMS,
+        request_types=REQUEST_TYPES,
     )
     try:
         for chunk in _chunks(events, 10_000):

@@ -1,45 +1,70 @@
-"""How fast is a rebuild, and how much memory do its workers need?
+"""How fast is a rebuild, from Kafka and from an archive, and how much memory do its workers need?
 
 A million events, or BENCH_EVENTS (as in `fold`: half turns, half outcomes with a completion and a
-score, 8 arms, 7 request types) are in the topic; with signals, every session is followed. Kafka,
-Postgres and the workers share the machine, a worker a core. The rate counts from the first events
-folded to the last checkpoint: what comes before is the start of the processes. Memory is the
-largest resident set of all workers together. The live consumer does not run.
+score, 8 arms, 7 request types), of ten days are in the topic, and exported; in the case "with
+signals" every session is followed, as with the default rewards. Kafka, Postgres and the workers,
+one a core or BENCH_WORKERS, share the machine. The rate counts from the first events folded to the
+last checkpoint: what comes before is the start of the processes. Memory is the largest resident set
+of all workers together. The live consumer does not run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
 from benchmarks.fold import EVENTS, SCORES_ONLY, fill
 from benchmarks.report import print_figure
 from benchmarks.servers import Bench, bench_servers
+from consumer.rebuild.archived import Archive
 from consumer.rebuild.rebuild import Advance, Outcome, Pace, Servers, rebuild
 from consumer.rebuild.settings import RebuildSettings
+from routefold.history.export import export
+from routefold.rebuilds.archived import open_events
+from schemas.router_config import SIGNAL_REWARDS
 
 _SAMPLE_S = 0.1
+_SPAN_MS = 10 * 86_400_000
 
 
 def run() -> None:
-    case = f"{EVENTS} events"
-    with bench_servers() as bench:
-        asyncio.run(fill(bench, EVENTS, SCORES_ONLY))
-        with _largest_children() as largest:
-            seconds, folding = asyncio.run(_rebuild(bench))
+    _measure(f"{EVENTS} events", SCORES_ONLY)
+    _measure(f"{EVENTS} events, with signals", {**SCORES_ONLY, **SIGNAL_REWARDS})
+
+
+def _measure(case: str, rewards: Mapping[str, float]) -> None:
+    with bench_servers() as bench, tempfile.TemporaryDirectory() as made:
+        directory = Path(made) / "archive"
+        asyncio.run(fill(bench, EVENTS, rewards, step_ms=max(_SPAN_MS * 2 // EVENTS, 1)))
+        begun = time.monotonic()
+        asyncio.run(export(bench.bootstrap_servers, bench.topics, directory, progress=_Silent()))
+        print_figure("rebuild", case, "export", EVENTS / (time.monotonic() - begun), "events/s")
+        digests = {
+            _report(f"{case}, {source}", bench, source, archive)
+            for source, archive in (("Kafka", None), ("archive", open_events(directory)))
+        }
+    assert len(digests) == 1, "an archive must give what its log gives"
+
+
+def _report(case: str, bench: Bench, name: str, archive: Archive | None) -> str:
+    with _largest_children() as largest:
+        seconds, folding, digest = asyncio.run(_rebuild(bench, name.lower(), archive))
     print_figure("rebuild", case, "throughput", EVENTS / folding, "events/s")
     print_figure("rebuild", case, "whole command", seconds, "s")
     print_figure("rebuild", case, "workers' memory, largest", largest[0] / 2**20, "MiB")
+    return digest
 
 
-async def _rebuild(bench: Bench) -> tuple[float, float]:
-    """Seconds in all, and from the first events folded."""
+async def _rebuild(bench: Bench, name: str, archive: Archive | None) -> tuple[float, float, str]:
+    """Seconds in all, and from the first events folded; the digest."""
     first: list[float] = []
 
     def watch(advance: Advance) -> None:
@@ -50,11 +75,21 @@ async def _rebuild(bench: Bench) -> tuple[float, float]:
     workers = int(os.environ.get("BENCH_WORKERS", "0")) or None
     begun = time.monotonic()
     outcome: Outcome = await rebuild(
-        servers, "bench", RebuildSettings(), None, None, Pace(workers=workers), watch
+        servers, name, RebuildSettings(), None, None, Pace(workers=workers), watch, archive
     )
     ended = time.monotonic()
     assert sum(at.progress.folded for at in outcome.contents.values()) == EVENTS
-    return ended - begun, ended - first[0]
+    return ended - begun, ended - first[0], outcome.digest
+
+
+class _Silent:
+    """An export's progress, shown to nobody."""
+
+    def reading(self, done: int, total: int) -> None:
+        pass
+
+    def joining(self, done: int, total: int) -> None:
+        pass
 
 
 @contextmanager

@@ -139,8 +139,7 @@ def outcomes_of(rows: Sequence[int], frame: pl.DataFrame) -> Outcomes:
 
 
 def _common(rows: Sequence[int], frame: pl.DataFrame) -> dict[str, Any]:
-    few = len(frame) < MANY_ROWS
-    address, addresses = _addresses_one_by_one(frame) if few else _addresses(frame)
+    address, addresses = _addresses(frame)
     return {
         "row": np.array(rows, dtype=np.int64),
         "turn_id": frame["turn_id"].to_list(),
@@ -155,33 +154,36 @@ def _values(frame: pl.DataFrame, name: str) -> list[Any]:
     return frame[name].to_list() if name in frame.columns else [None] * len(frame)
 
 
-def _addresses_one_by_one(frame: pl.DataFrame) -> tuple[Index, list[Address]]:
-    rows = list(zip(*(_values(frame, name) for name in Address._fields), strict=True))
-    index = dict(zip(dict.fromkeys(rows), range(len(rows)), strict=False))
-    numbers = np.fromiter(map(index.__getitem__, rows), dtype=np.int64, count=len(rows))
-    return numbers, list(map(Address._make, index))
-
-
 def _addresses(frame: pl.DataFrame) -> tuple[Index, list[Address]]:
-    """A fifth of the time of one by one."""
-    columns = [frame[name] for name in Address._fields if name in frame.columns]
+    """For each row a number, and what each number stands for."""
     numbers = np.zeros(len(frame), dtype=np.int64)
-    for column in columns:
-        codes = _codes(column)
-        # at most 2^14 events: four columns of as many values stay below 2^60
-        numbers = numbers * (int(codes.max()) + 1) + codes
+    fields: list[Sequence[Any]] = []
+    for name in Address._fields:
+        values, is_same = _values_or_one(frame, name)
+        fields.append(values)
+        if not is_same:
+            codes = dict(zip(dict.fromkeys(values), range(len(values)), strict=False))
+            # at most 2^15 events: four columns of as many values stay below 2^60
+            numbers = numbers * len(codes) + _looked_up(codes, values)
     _, first, address = np.unique(numbers, return_index=True, return_inverse=True)
-    distinct = frame[first.tolist()]
-    return address, _addresses_one_by_one(distinct)[1]
+    addresses = [
+        Address(*(values[at] if len(values) > 1 else values[0] for values in fields))
+        for at in first.tolist()
+    ]
+    return address, addresses
 
 
-def _codes(column: pl.Series) -> Index:
-    """A small number for each distinct value; 0 for null."""
-    if column.null_count() == len(column):
-        return np.zeros(len(column), dtype=np.int64)
-    # categories of its own: a log can name things without end, and shared ones are never forgotten
-    physical = column.cast(pl.Categorical(pl.Categories.random())).to_physical()
-    return (physical.cast(pl.Int64) + 1).fill_null(0).to_numpy()
+def _values_or_one(frame: pl.DataFrame, name: str) -> tuple[list[Any], bool]:
+    """The values of a column; just one, and True, where all are the same."""
+    if name not in frame.columns or (column := frame[name]).null_count() == len(frame):
+        return [None], True
+    if not column.null_count() and (column == column[0]).all():
+        return [column[0]], True
+    return column.to_list(), False
+
+
+def _looked_up(codes: Mapping[Any, int], values: Sequence[Any]) -> Index:
+    return np.fromiter(map(codes.__getitem__, values), dtype=np.int64, count=len(values))
 
 
 def _measure(frame: pl.DataFrame, name: str) -> Measure:
@@ -224,7 +226,7 @@ def _scores(frame: pl.DataFrame) -> Scores:
     index = dict(zip(dict.fromkeys(names), range(len(names)), strict=False))
     return Scores(
         place=np.repeat(np.arange(len(lengths)), lengths),
-        metric=np.fromiter(map(index.__getitem__, names), dtype=np.int64, count=len(names)),
+        metric=_looked_up(index, names),
         metrics=list(index),
         value=values,
     )

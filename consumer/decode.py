@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +42,7 @@ REASON_KEY: Final = "wrong_key"
 # Says nothing about any turn: it is there for whoever reads the log.
 PASSED_OVER: Final = "generation_promoted"
 
+_TURN_KEY_BYTES: Final = 32
 _SYNC: Final = bytes(16)
 # Behind each record of a block. Any bytes do that no record ends or begins with by chance.
 _MARK: Final = bytes.fromhex("9e3779b97f4a7c15")
@@ -64,9 +66,9 @@ class Decoded:
 
 def decode_batch(batch: Batch) -> Decoded:
     """Every record of the batch as an event, or as a dead letter with its reason."""
-    rows_of: dict[bytes, list[int]] = {}
+    rows_of: defaultdict[bytes, list[int]] = defaultdict(list)
     for row, value in enumerate(batch.values):
-        rows_of.setdefault(value[:PREFIX_BYTES] if value else b"", []).append(row)
+        rows_of[value[:PREFIX_BYTES] if value else b""].append(row)
     turns: list[Turns] = []
     outcomes: list[Outcomes] = []
     configs: list[tuple[int, RouterConfigured]] = []
@@ -137,7 +139,7 @@ def read_block(
     Fixed fields are Binary, enums Categorical, times Int64. Raises BlockUnreadable when any of the
     messages is not exactly one record; `schemas.codec.decode_record` then says which, and why.
     """
-    body = b"".join([part for message in messages for part in (message[PREFIX_BYTES:], _MARK)])
+    body = _MARK.join([*(message[PREFIX_BYTES:] for message in messages), b""])
     block = b"".join((_header(schema), _varint(len(messages)), _varint(len(body)), body, _SYNC))
     try:
         frame = pl.read_avro(io.BytesIO(block), columns=_fields(schema, wanted))
@@ -184,18 +186,18 @@ def _one_by_one(
 
 def _keys_agree(frame: pl.DataFrame, keys: Sequence[bytes | None]) -> bool:
     """Whether each record stands under its own key (schemas.events.partition_key)."""
-    turn_ids = b"".join(frame["turn_id"].to_list()).hex()
-    expected = [
-        turn_ids[at * 32 : at * 32 + 32] if session_id is None else session_id
-        for at, session_id in enumerate(frame["session_id"].to_list())
-    ]
-    if None in keys:
+    sessions = frame["session_id"]
+    agree = pl.Series(keys, dtype=pl.Binary) == sessions.cast(pl.Binary)
+    if None in keys or not agree.all():  # null, where there is no session, is no disagreement
         return False
-    # As one string each, which says as much where no key holds what joins them.
-    theirs, ours = b"\0".join(keys), "\0".join(expected).encode()  # type: ignore[arg-type]
-    if theirs.count(b"\0") == len(keys) - 1:
-        return theirs == ours
-    return list(keys) == [key.encode() for key in expected]
+    if not sessions.null_count():
+        return True
+    alone = [at for at, session in enumerate(sessions.to_list()) if session is None]
+    turn_ids = frame["turn_id"].to_list()
+    # all of one length, so that joined they say as much
+    expected = b"".join([turn_ids[at] for at in alone]).hex().encode()
+    found = [keys[at] or b"" for at in alone]
+    return all(len(key) == _TURN_KEY_BYTES for key in found) and b"".join(found) == expected
 
 
 @cache

@@ -27,9 +27,10 @@ from schemas.evidence import PICKED, SeriesKey, Sums
 from schemas.metrics import BUILT_IN
 
 # Sums of a batch are held in 64 bits (consumer.sums), and its facts in memory.
-MAX_BATCH_EVENTS: Final = 1 << 14
+MAX_BATCH_EVENTS: Final = 1 << 15
 TURN_KEY: Final = np.dtype([("partition", ">u4"), ("hi", ">u8"), ("lo", ">u8")])
 _PICKED: Final = BUILT_IN[PICKED][0]
+_CODES: Final = 64  # bits of a turn's set
 
 
 class ShareKey(NamedTuple):
@@ -214,10 +215,11 @@ def _new_facts(
     bit = np.int64(1) << facts.code
     fresh = wanted[facts.event] & (counted[turn] & bit == 0)
     candidates = np.flatnonzero(fresh)
-    identity = turn[candidates] * 64 + facts.code[candidates]
-    _, first = np.unique(identity, return_index=True)
+    identity = turn[candidates] * _CODES + facts.code[candidates]
+    first = np.empty(len(turns) * _CODES, dtype=np.int64)
+    first[identity[::-1]] = candidates[::-1]  # of several the one written last
     new = np.zeros(len(turn), dtype=np.bool_)
-    new[candidates[first]] = True
+    new[first[identity]] = True
     return new
 
 

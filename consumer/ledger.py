@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.facts import Cell, Facts
-from consumer.ragged import Ragged, interleave
+from consumer.ragged import Ragged, interleave, stable_order
 from consumer.routers import KnownRouter
 
 _COUNTED: Final = 0
@@ -135,7 +135,7 @@ def entries_of(
     outcome = facts.outcomes[facts.events.row]
     which = np.flatnonzero(new & (outcome[facts.event] >= 0))
     turn = turn_of_event[facts.event[which]]
-    which = which[np.argsort(turn, kind="stable")]
+    which = which[stable_order(turn, turns)]
     event = facts.event[which]
     starts = np.flatnonzero(np.diff(event, prepend=-1))
     counts = np.diff(starts, append=len(event))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumer.columns import Outcomes, Turns
+from consumer.ragged import stable_order
 from consumer.records import DeadLetter
 from consumer.routers import KnownRouter
 from schemas.metrics import BUILT_IN, MAX_RATE, SIGNALS, Kind, max_value, to_fixed
@@ -50,7 +51,7 @@ class Observations(NamedTuple):
         nothing = (np.empty(0, dtype=np.int64),) * 3
         columns = zip(nothing, *parts, strict=True)
         row, code, fixed = (np.concatenate(arrays) for arrays in columns)
-        order = np.argsort(row, kind="stable")
+        order = stable_order(row, int(row.max(initial=0)) + 1)
         return cls(row[order], code[order], fixed[order])
 
     def without(self, rows: Sequence[int]) -> Observations:
@@ -105,7 +106,9 @@ def observe_outcomes(
     parts += _scores(outcomes, cell, routers, dead)
     parts += _signals(outcomes, cell, routers, dead)
     reported |= _flags(map(bool, outcomes.signals))
-    voiding = _flags(voids is not None for voids in outcomes.voids)
+    voiding = np.zeros(len(outcomes), dtype=np.bool_)
+    if outcomes.voids.count(None) < len(outcomes):
+        voiding = _flags(voids is not None for voids in outcomes.voids)
     dead += _letters(rows[~reported & ~voiding], REASON_EMPTY, "the outcome reports nothing")
     if voiding.any():
         own = zip(outcomes.voids, outcomes.outcome_id, strict=True)

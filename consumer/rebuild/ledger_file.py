@@ -16,14 +16,15 @@ from typing import IO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.ragged import Ragged, interleave
+from consumer.ragged import Ragged
 
 _SEGMENT_BYTES: Final = 64 << 20
 _OFFSET_BITS: Final = 40
 _OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
-# Of each entry: the position of the one before it, 0 for none, and its length.
-_HEAD: Final = Struct("<QI")
-_HEADS: Final = np.dtype([("before", "<u8"), ("length", "<u4")])
+# Of each entry: the position of the one before it, 0 for none, where in its file it is, and its
+# length. Heads stand before the entries of their call, all together.
+_HEAD: Final = Struct("<QQI")
+_HEADS: Final = np.dtype([("before", "<u8"), ("at", "<u8"), ("length", "<u4")])
 
 Positions = NDArray[np.uint64]
 
@@ -49,17 +50,16 @@ class LedgerFile:
         """
         if not len(entries.lengths):
             return np.empty(0, dtype=np.uint64)
+        number, segment = self._open()
         heads = np.empty(len(entries.lengths), dtype=_HEADS)
         heads["before"], heads["length"] = before, entries.lengths
-        head_bytes = heads.view(np.uint8).reshape(-1, _HEADS.itemsize)
-        block = interleave(head_bytes, entries.data, entries.lengths).tobytes()
-        number, segment = self._open()
-        ends = np.cumsum(entries.lengths + _HEADS.itemsize)
-        starts = segment.size + np.concatenate([[0], ends[:-1]])
+        heads["at"] = segment.size + heads.nbytes + np.cumsum(entries.lengths) - entries.lengths
+        positions = segment.size + np.arange(len(heads)) * _HEADS.itemsize
+        block = heads.tobytes() + entries.data.tobytes()
         _write(segment.file.fileno(), block, segment.size)
         segment.size += len(block)
         segment.newest_turn_ms = max(segment.newest_turn_ms, int(turn_ms.max()))
-        return (starts + (number << _OFFSET_BITS)).astype(np.uint64)
+        return (positions + (number << _OFFSET_BITS)).astype(np.uint64)
 
     def read(self, position: int) -> bytes:
         """Everything from the first entry of the chain to the one at `position`; b"" for 0."""
@@ -67,8 +67,8 @@ class LedgerFile:
         while position:
             segment = self._segments[position >> _OFFSET_BITS]
             at, file = position & _OFFSET_MASK, segment.file.fileno()
-            position, length = _HEAD.unpack(os.pread(file, _HEAD.size, at))
-            entries.append(os.pread(file, length, at + _HEAD.size))
+            position, start, length = _HEAD.unpack(os.pread(file, _HEAD.size, at))
+            entries.append(os.pread(file, length, start))
         return b"".join(reversed(entries))
 
     def forget(self, before_ms: int) -> None:

@@ -29,7 +29,7 @@ class Log:
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer = consumer
-        self._topic = topic
+        self.topic: Final = topic
         self._partitions: list[TopicPartition] = []
 
     async def held(self) -> dict[int, Range]:
@@ -42,21 +42,21 @@ class Log:
 
     async def _find_partitions(self) -> None:
         # Asking for one topic by name could create it on the broker.
-        if self._topic not in await self._consumer.topics():
+        if self.topic not in await self._consumer.topics():
             raise RebuildRefused(
-                f"there is no topic {self._topic}: is ROUTEFOLD_TOPIC_PREFIX right?"
+                f"there is no topic {self.topic}: is ROUTEFOLD_TOPIC_PREFIX right?"
             )
-        first = TopicPartition(self._topic, 0)
+        first = TopicPartition(self.topic, 0)
         self._consumer.assign([first])
         self._consumer.pause(first)
         self._consumer.seek(first, 0)
         await self._consumer.end_offsets([first])  # behind it the topic is known
-        partitions = sorted(self._consumer.partitions_for_topic(self._topic))
-        self._partitions = [TopicPartition(self._topic, partition) for partition in partitions]
+        partitions = sorted(self._consumer.partitions_for_topic(self.topic))
+        self._partitions = [TopicPartition(self.topic, partition) for partition in partitions]
 
     async def offsets_at(self, time_ms: int, held: Mapping[int, Range]) -> dict[int, int]:
         """In each partition the first offset appended at that time or later; else its end."""
-        wanted = {TopicPartition(self._topic, partition): time_ms for partition in held}
+        wanted = {TopicPartition(self.topic, partition): time_ms for partition in held}
         found = await self._consumer.offsets_for_times(wanted)
         return {
             tp.partition: at.offset if at is not None else held[tp.partition].end
@@ -72,7 +72,7 @@ class Log:
         it. Raises LogMismatch where the log lacks an offset, Unreachable after a minute of silence.
         """
         left = {
-            TopicPartition(self._topic, partition): wanted
+            TopicPartition(self.topic, partition): wanted
             for partition, wanted in ranges.items()
             if wanted.start < wanted.end
         }
@@ -89,7 +89,7 @@ class Log:
                 moved_at = time.monotonic()  # also after a rest of whoever folds them
             if time.monotonic() - moved_at > STALL_S:
                 raise Unreachable(
-                    f"Kafka has sent no event of {self._topic} for {STALL_S:.0f} s, and "
+                    f"Kafka has sent no event of {self.topic} for {STALL_S:.0f} s, and "
                     f"{len(left)} partitions are not at their end: is it running?"
                 )
             await self._finish(left)
@@ -99,7 +99,7 @@ class Log:
             return dict(await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=max_records))
         except OffsetOutOfRangeError as error:
             raise LogMismatch(
-                f"{self._topic} no longer holds the offsets to go on from: was it emptied or "
+                f"{self.topic} no longer holds the offsets to go on from: was it emptied or "
                 "created anew while it was read?"
             ) from error
 

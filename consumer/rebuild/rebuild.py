@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from consumer.fold import MAX_BATCH_EVENTS
 from consumer.migrate import require_current
-from consumer.rebuild import side
+from consumer.rebuild import archived, side
+from consumer.rebuild.archived import Archive
 from consumer.rebuild.bounds import Bound, Range, ranges
 from consumer.rebuild.contents import Contents, digest_of_all
 from consumer.rebuild.crew import Crew, keep_up, tasks_for
@@ -81,10 +82,12 @@ async def rebuild(
     until: Bound | None,
     pace: Pace,
     on_advance: OnAdvance,
+    archive: Archive | None = None,
 ) -> Outcome:
     """Fold the log into the rebuild's schema; a rebuild of the same settings goes on.
 
-    Without `until` it goes to where the log ends now. Raises RebuildRefused, RebuildFailed and
+    Without `until` it goes to where the log ends now. What an archive holds is read from there.
+    Raises RebuildRefused, RebuildFailed and
     every other ConsumerError; what was saved by then is whole.
     """
     dsn = servers.postgres_dsn
@@ -96,16 +99,19 @@ async def rebuild(
             side.require_not_live(dsn, name)
             known = side.find(dsn, name) if name in side.names(dsn) else None
             if known is None:
-                wanted = await _new_ranges(log, servers.topic, start, until)
+                wanted = await _new_ranges(log, archive, start, until)
             else:
                 _require_same(known, servers.topic, settings, bounds)
-                wanted = await _further_ranges(log, known)
+                wanted = await _further_ranges(log, archive, known)
             side.begin(dsn, name, servers.topic, settings, bounds, wanted)
             at = side.positions(dsn, name)
-            task = task_for(servers, settings, wanted, pace)
-            await fold(
-                log, replace(task, schema=side.schema_of(name), saves=True), at, pace, on_advance
+            task = replace(
+                task_for(servers, settings, wanted, pace),
+                schema=side.schema_of(name),
+                saves=True,
+                archive=archive,
             )
+            await fold(log, task, at, pace, on_advance)
             side.complete(dsn, name)
     contents = side.read_contents(dsn, name)
     events = sum(c.progress.next_offset - at[p] for p, c in contents.items())
@@ -131,25 +137,23 @@ def _require_same(
 
 
 async def _new_ranges(
-    log: Log, topic: str, start: Bound | None, until: Bound | None
+    log: Log, archive: Archive | None, start: Bound | None, until: Bound | None
 ) -> dict[int, Range]:
-    held = await log.held()
+    held = await archived.held(log, archive)
     starts = dict.fromkeys(held, 0)
     ends = {partition: where.end for partition, where in held.items()}
     if start is not None:
-        starts = start.resolve(starts, await _at_time(log, start, held))
+        starts = start.resolve(starts, await archived.offsets_at(log, archive, start, held))
     if until is not None:
-        ends = until.resolve(ends, await _at_time(log, until, held))
-    return ranges(topic, held, starts, ends)
+        ends = until.resolve(ends, await archived.offsets_at(log, archive, until, held))
+    return ranges(log.topic, held, starts, ends)
 
 
-async def _at_time(log: Log, bound: Bound, held: Mapping[int, Range]) -> Mapping[int, int]:
-    return await log.offsets_at(bound.time_ms, held) if bound.time_ms is not None else {}
-
-
-async def _further_ranges(log: Log, known: side.Rebuild) -> dict[int, Range]:
+async def _further_ranges(
+    log: Log, archive: Archive | None, known: side.Rebuild
+) -> dict[int, Range]:
     """Where a rebuild that was begun before goes to: its end, or where the log ends now."""
-    held = await log.held()
+    held = await archived.held(log, archive)
     if held.keys() != known.ranges.keys():
         raise RebuildRefused(
             f"{known.topic} has {len(held)} partitions, but had {len(known.ranges)} when the "

@@ -22,7 +22,8 @@ import structlog
 
 from consumer.errors import ConsumerError
 from consumer.fold import MAX_BATCH_EVENTS
-from consumer.rebuild import checkpoint
+from consumer.rebuild import archived, checkpoint
+from consumer.rebuild.archived import Archive
 from consumer.rebuild.bounds import Range
 from consumer.rebuild.contents import Contents
 from consumer.rebuild.errors import RebuildFailed
@@ -68,6 +69,7 @@ class Task:
     checkpoint_events: int = CHECKPOINT_EVENTS
     # rows to find the parting of, with their live sums; then nothing else is looked for
     wanted: Mapping[Row, Sums] = field(default_factory=dict)
+    archive: Archive | None = None  # what the log is read from as far as it goes
 
     def __repr__(self) -> str:
         return f"Task({self.topic}, partitions {sorted(self.ranges)})"  # the DSN holds a password
@@ -157,7 +159,8 @@ class Worker:
             partition: Range(state.progress.next_offset, self._task.ranges[partition].end)
             for partition, state in self._states.items()
         }
-        async for partition, batch in log.read(left, self._task.batch_events):
+        task = self._task
+        async for partition, batch in archived.read(log, task.archive, left, task.batch_events):
             yield self._states[partition], batch
 
     async def _folded(self, state: PartitionFold, records: int, store: Store | None) -> None:
@@ -206,14 +209,14 @@ class Worker:
 
     async def _read_configurations(self, log: Log) -> None:
         """A rebuild that begins in the middle must know the routers configured before."""
-        held = await log.held()
+        task = self._task
+        held = await archived.held(log, task.archive)
         before = {
             partition: Range(held[partition].start, state.progress.next_offset)
             for partition, state in self._states.items()
-            if state.progress.next_offset == self._task.ranges[partition].start
-            and not state.routers
+            if state.progress.next_offset == task.ranges[partition].start and not state.routers
         }
-        async for partition, batch in log.read(before, self._task.batch_events):
+        async for partition, batch in archived.read(log, task.archive, before, task.batch_events):
             self._states[partition].configure(batch)
             self._pipe.send(Moved(partition, int(batch.offset[-1]) + 1))
             await self._rest(len(batch))

@@ -63,6 +63,14 @@ def rebuild(
         list[str] | None,
         typer.Option("--exclude-arm", metavar="ARM", help="Leave its evidence out."),
     ] = None,
+    archive: Annotated[
+        Path | None,
+        typer.Option(
+            "--archive",
+            metavar="DIR",
+            help="Read what an export holds from there, and only the rest from Kafka.",
+        ),
+    ] = None,
     workers: WorkersOption = None,
     max_rate: MaxRateOption = 0.0,
     max_lag: MaxLagOption = 20_000,
@@ -85,6 +93,7 @@ def rebuild(
         routefold rebuild --into check
         routefold rebuild --into slower --half-life quality.slow=14d --until 2026-03-01
         routefold rebuild --into clean --exclude-source batch-import
+        routefold rebuild --into history --archive exported
     """
     from routefold import logs
     from routefold.errors import Misuse
@@ -112,7 +121,7 @@ def rebuild(
         )
         first, last = (Bound.parse(b) if b is not None else None for b in (start, until))
         pace = Pace(workers=workers, max_rate_per_s=max_rate, max_lag=max_lag)
-        _rebuild(settings, into, wanted, first, last, pace, json_file)
+        _rebuild(settings, into, wanted, first, last, pace, archive, json_file)
 
 
 def _rebuild(
@@ -122,19 +131,24 @@ def _rebuild(
     start: Bound | None,
     until: Bound | None,
     pace: Pace,
+    archive: Path | None,
     json_file: Path | None,
 ) -> None:
     from consumer.rebuild.rebuild import rebuild as fold_again
     from routefold import signals
     from routefold.commands.output import answer, console, say
     from routefold.rebuilds import render
+    from routefold.rebuilds.archived import open_events
     from routefold.rebuilds.progress import shown
     from routefold.rebuilds.servers import find_servers
 
     begun, servers = time.monotonic(), find_servers(settings)
+    events = open_events(archive) if archive is not None else None
     with shown(console(stderr=True), name) as show:
         try:
-            outcome = signals.run(fold_again(servers, name, wanted, start, until, pace, show))
+            outcome = signals.run(
+                fold_again(servers, name, wanted, start, until, pace, show, events)
+            )
         except signals.Interrupted:
             say(f"{name}: interrupted; the same command goes on from its last checkpoint")
             raise

@@ -57,27 +57,33 @@ class Archive:
         return sum(file.rows for file in self.manifest.events)
 
     def batches(
-        self, partition: int, from_offset: int | None = None, records: int = BATCH_RECORDS
+        self,
+        partition: int,
+        from_offset: int | None = None,
+        to_offset: int | None = None,
+        *,
+        records: int = BATCH_RECORDS,
     ) -> Iterator[Batch]:
-        """The records of a partition from an offset on (None: all), in order, up to `records` at
-        a time: the bytes that Kafka had, with their offsets and append times.
+        """The records of a partition from one offset to another (excluded; None: all), in order,
+        up to `records` at a time: the bytes that Kafka had, with their offsets and append times.
 
         One file is in memory at a time, some 60 MB. Each file's checksum is compared before its
         first record is given. Raises Misuse for what the archive does not hold, ArchiveDamaged.
         """
-        self._check_whole_log()
+        self.require_whole_log()
         if partition not in self.ranges:
             raise Misuse(f"{self.directory} holds no partition {partition} of {self.topic}")
         whole = self.ranges[partition]
         start = whole.start if from_offset is None else from_offset
-        if not whole.start <= start <= whole.end:
+        end = whole.end if to_offset is None else to_offset
+        if not whole.start <= start <= whole.end or end > whole.end:
             raise Misuse(
                 f"{self.directory} holds offsets {whole.start} to {whole.end} of partition "
-                f"{partition}, and nothing from {start} on"
+                f"{partition}, not those from {start} to {end}"
             )
         for file in self.manifest.events_of(partition):
-            if file.end > start:
-                yield from self._batches(file, start, records)
+            if file.end > start and file.start < end:
+                yield from self._batches(file, start, end, records)
 
     def scan(self, table: str) -> pl.LazyFrame:
         """`turns`, `outcomes` or `joined` with the column `day`: exactly the files of the manifest,
@@ -94,15 +100,28 @@ class Archive:
         last = self._read(files[-1]).row(-1, named=True)
         return last["offset"], last["key"], last["value"]
 
-    def _check_whole_log(self) -> None:
+    def offset_at(self, partition: int, time_ms: int) -> int | None:
+        """The first offset of a partition that the broker appended at that time (milliseconds
+        since 1970) or later; None where all are older."""
+        for file in self.manifest.events_of(partition):
+            times = self._read(file, ["offset", "log_time_ms"])
+            found = times.filter(pl.col("log_time_ms") >= time_ms)["offset"].min()
+            if isinstance(found, int):
+                return found
+        return None
+
+    def require_whole_log(self) -> None:
+        """Raise Misuse where only one router's tables were exported, and not the log."""
         if self.manifest.router is not None:
             raise Misuse(
                 f"{self.directory} holds the tables of router {self.manifest.router!r} only, not "
                 "the log: export without --router into another directory"
             )
 
-    def _batches(self, file: EventFile, start: int, records: int) -> Iterator[Batch]:
-        frame = self._read(file).filter(pl.col("offset") >= start)
+    def _batches(self, file: EventFile, start: int, end: int, records: int) -> Iterator[Batch]:
+        frame = self._read(file)
+        if not start <= file.start <= file.end <= end:
+            frame = frame.filter(pl.col("offset").is_between(start, end, closed="left"))
         for piece in frame.iter_slices(records):
             yield Batch(
                 np.full(len(piece), file.partition, dtype=np.int32),
@@ -112,12 +131,12 @@ class Archive:
                 piece["value"].to_list(),
             )
 
-    def _read(self, file: EventFile) -> pl.DataFrame:
+    def _read(self, file: EventFile, columns: list[str] | None = None) -> pl.DataFrame:
         path = self.directory / file.path
         content = _bytes_of(path)
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise ArchiveDamaged(_damaged(path, "its checksum is not the one in the manifest"))
-        frame = pl.read_parquet(io.BytesIO(content), hive_partitioning=False)
+        frame = pl.read_parquet(io.BytesIO(content), columns=columns, hive_partitioning=False)
         if len(frame) != file.rows:
             raise ArchiveDamaged(_damaged(path, f"{len(frame):,} rows, should be {file.rows:,}"))
         return frame

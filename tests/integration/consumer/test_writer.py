@@ -236,13 +236,11 @@ async def test_evidence_that_decayed_to_nothing_is_dropped(
     rng = random.Random(7)
     cfg = config(half_lives_s={"latency": {"slow": 60.0, "fast": 1.0}})
     old, new = uuid7(T0, rng), uuid7(T0 + 3_600_000, rng)
-    events: list[Event] = [
-        configured(cfg),
-        *(outcome(i, uuid7(T0, rng), status="ok", latency_ms=100.0) for i in (old, new)),
-    ]
+    first, second = (outcome(i, uuid7(T0, rng), status="ok", latency_ms=100.0) for i in (old, new))
     writer = await open_writer()
     await writer.take([0])
-    await writer.write(Batch.of({0: records(events)}))
+    await writer.write(Batch.of({0: records([configured(cfg), first])}))
+    await writer.write(Batch.of({0: records([second], 2)}))
     paces = "SELECT pace, count(*) FROM evidence WHERE metric = 'latency_ms' GROUP BY 1 ORDER BY 1"
     assert table(database, paces) == [("fast", 2), ("slow", 2)]
     before = evidence(database)
