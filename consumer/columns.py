@@ -50,6 +50,8 @@ OUTCOME: Final[dict[str, PolarsDataType]] = {
 }
 # From so many rows on, queries cost less than what they save.
 MANY_ROWS: Final = 2_000
+# So many numbers are told apart in a table; beyond, a log of random names would cost memory.
+_SMALL: Final = 1 << 16
 
 Index = NDArray[np.int64]
 
@@ -165,12 +167,24 @@ def _addresses(frame: pl.DataFrame) -> tuple[Index, list[Address]]:
             codes = dict(zip(dict.fromkeys(values), range(len(values)), strict=False))
             # at most 2^15 events: four columns of as many values stay below 2^60
             numbers = numbers * len(codes) + _looked_up(codes, values)
-    _, first, address = np.unique(numbers, return_index=True, return_inverse=True)
+    first, address = _distinct(numbers)
     addresses = [
         Address(*(values[at] if len(values) > 1 else values[0] for values in fields))
         for at in first.tolist()
     ]
     return address, addresses
+
+
+def _distinct(numbers: Index) -> tuple[Index, Index]:
+    """Where each distinct number comes first, and for each number which of them it is."""
+    top = int(numbers.max(initial=0)) + 1
+    if top > _SMALL:
+        _, first, which = np.unique(numbers, return_index=True, return_inverse=True)
+        return first, which
+    place = np.full(top, -1, dtype=np.int64)
+    place[numbers[::-1]] = np.arange(len(numbers))[::-1]  # of several the one written last
+    there = place >= 0
+    return place[there], (np.cumsum(there) - 1)[numbers]
 
 
 def _values_or_one(frame: pl.DataFrame, name: str) -> tuple[list[Any], bool]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress
 from typing import Any, Final
 
 import polars as pl
@@ -66,14 +66,11 @@ class Decoded:
 
 def decode_batch(batch: Batch) -> Decoded:
     """Every record of the batch as an event, or as a dead letter with its reason."""
-    rows_of: defaultdict[bytes, list[int]] = defaultdict(list)
-    for row, value in enumerate(batch.values):
-        rows_of[value[:PREFIX_BYTES] if value else b""].append(row)
     turns: list[Turns] = []
     outcomes: list[Outcomes] = []
     configs: list[tuple[int, RouterConfigured]] = []
     dead: list[DeadLetter] = []
-    for prefix, rows in rows_of.items():
+    for prefix, rows in batch.rows_by_prefix.items():
         schema = by_prefix().get(prefix)
         if schema is None:
             dead += [_undecodable(row, batch.values[row]) for row in rows]
@@ -139,7 +136,8 @@ def read_block(
     Fixed fields are Binary, enums Categorical, times Int64. Raises BlockUnreadable when any of the
     messages is not exactly one record; `schemas.codec.decode_record` then says which, and why.
     """
-    body = _MARK.join([*(message[PREFIX_BYTES:] for message in messages), b""])
+    records = [message[PREFIX_BYTES:] for message in messages]
+    body = _MARK.join([*records, b""])
     block = b"".join((_header(schema), _varint(len(messages)), _varint(len(body)), body, _SYNC))
     try:
         frame = pl.read_avro(io.BytesIO(block), columns=_fields(schema, wanted))
@@ -192,12 +190,11 @@ def _keys_agree(frame: pl.DataFrame, keys: Sequence[bytes | None]) -> bool:
         return False
     if not sessions.null_count():
         return True
-    alone = [at for at, session in enumerate(sessions.to_list()) if session is None]
-    turn_ids = frame["turn_id"].to_list()
+    alone = [session is None for session in sessions.to_list()]
+    found = [key or b"" for key in compress(keys, alone)]
+    expected = b"".join(compress(frame["turn_id"].to_list(), alone)).hex().encode()
     # all of one length, so that joined they say as much
-    expected = b"".join([turn_ids[at] for at in alone]).hex().encode()
-    found = [keys[at] or b"" for at in alone]
-    return all(len(key) == _TURN_KEY_BYTES for key in found) and b"".join(found) == expected
+    return b"".join(found) == expected and set(map(len, found)) == {_TURN_KEY_BYTES}
 
 
 @cache

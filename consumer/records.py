@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.codec import current
+from schemas.codec import PREFIX_BYTES, current
 from schemas.events import RouterConfigured
 
 _CONFIG_PREFIX = current(RouterConfigured).prefix
@@ -38,7 +40,7 @@ class DeadLetter(NamedTuple):
     detail: str  # what was wrong, with the value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Records of one or more partitions; each partition's are consecutive and in offset order."""
 
@@ -104,13 +106,17 @@ class Batch:
         bounds = zip(starts, [*starts[1:], len(self)], strict=False)
         return {name: slice(*rows) for name, rows in zip(names, bounds, strict=True)}
 
-    def configurations(self) -> list[int]:
+    @cached_property
+    def rows_by_prefix(self) -> Mapping[bytes, Sequence[int]]:
+        """The rows of each schema, by how its messages begin."""
+        rows_of: defaultdict[bytes, list[int]] = defaultdict(list)
+        for row, value in enumerate(self.values):
+            rows_of[value[:PREFIX_BYTES] if value else b""].append(row)
+        return rows_of
+
+    def configurations(self) -> Sequence[int]:
         """The rows that say they configure a router."""
-        return [
-            row
-            for row, value in enumerate(self.values)
-            if value is not None and value.startswith(_CONFIG_PREFIX)
-        ]
+        return self.rows_by_prefix.get(_CONFIG_PREFIX, [])
 
 
 def split(batch: Batch, max_events: int) -> Iterator[Batch]:
@@ -119,6 +125,9 @@ def split(batch: Batch, max_events: int) -> Iterator[Batch]:
     So every event is folded with the configuration that stands before it in its partition.
     """
     configurations = batch.configurations()
+    if not configurations and 0 < len(batch) <= max_events:
+        yield batch
+        return
     left = {p: (rows.start, rows.stop) for p, rows in batch.rows_by_partition().items()}
     while left:
         pieces: list[Batch] = []

@@ -63,7 +63,9 @@ class Sums(NamedTuple):
     s2: int
 
     def plus(self, other: Sums) -> Sums:
-        return Sums(self.n + other.n, self.s1 + other.s1, self.s2 + other.s2)
+        n, s1, s2 = self
+        more_n, more_s1, more_s2 = other
+        return Sums._make((n + more_n, s1 + more_s1, s2 + more_s2))
 
     def minus(self, other: Sums) -> Sums:
         return Sums(self.n - other.n, self.s1 - other.s1, self.s2 - other.s2)

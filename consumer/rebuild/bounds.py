@@ -105,7 +105,8 @@ def check(topic: str, partition: int, held: Range, wanted: Range) -> None:
     if wanted.start < held.start:
         raise RebuildRefused(
             f"{where} begins at offset {held.start}, so what was before is gone: a rebuild can "
-            f"begin there, with --from {partition}:{held.start}"
+            f"begin there, with --from {partition}:{held.start}, or with an export of what was "
+            "before, named by --archive"
         )
     if wanted.end > held.end:
         raise RebuildRefused(f"{where} ends at offset {held.end}, before {wanted.end}")

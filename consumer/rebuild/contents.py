@@ -7,7 +7,7 @@ folds can hold different rows of it. It is left out here: neither digests nor di
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -20,8 +20,25 @@ Evidence = dict[ShareKey, dict[SeriesKey, Sums]]
 
 def is_kept(series: SeriesKey, counts: Counts) -> bool:
     """False for evidence that a consumer may have dropped: it is read by nobody."""
+    return series.era >= _oldest_era(series, counts)
+
+
+def kept(evidence: Mapping[SeriesKey, Sums], counts: Counts) -> dict[SeriesKey, Sums]:
+    """The rows of a share of which `is_kept` is true: a third of the time of one by one."""
+    oldest: dict[tuple[str, str, int], int] = {}
+    found: dict[SeriesKey, Sums] = {}
+    for series, sums in evidence.items():
+        alike = series.arm, series.metric, series.half_life_ms
+        if alike not in oldest:
+            oldest[alike] = _oldest_era(series, counts)
+        if series.era >= oldest[alike]:
+            found[series] = sums
+    return found
+
+
+def _oldest_era(series: SeriesKey, counts: Counts) -> int:
     at_ms = reading_ms(series.arm, series.metric, counts.as_of_ms, counts.seen_ms)
-    return series.era >= era(at_ms, series.half_life_ms) - KEPT_ERAS
+    return era(at_ms, series.half_life_ms) - KEPT_ERAS
 
 
 class Folded(NamedTuple):
@@ -46,19 +63,15 @@ class Contents:
 
     def kept(self) -> dict[ShareKey, dict[SeriesKey, Sums]]:
         """The evidence that any reader may still see, without rows that sum to nothing."""
-        return {
-            share: rows
-            for share, evidence in self.evidence.items()
-            if (rows := dict(self._kept_of(share, evidence)))
+        found = {
+            share: kept(rows, self.counts.get(share, Counts()))
+            for share, rows in self.evidence.items()
         }
-
-    def _kept_of(
-        self, share: ShareKey, evidence: Mapping[SeriesKey, Sums]
-    ) -> Iterator[tuple[SeriesKey, Sums]]:
-        counts = self.counts.get(share, Counts())
-        for series, sums in evidence.items():
-            if sums != ZERO and is_kept(series, counts):
-                yield series, sums
+        return {
+            share: left
+            for share, rows in found.items()
+            if (left := {series: sums for series, sums in rows.items() if sums != ZERO})
+        }
 
     def digest(self) -> bytes:
         """BLAKE2b-128 over evidence and event counts; equal for equal folds of equal events."""

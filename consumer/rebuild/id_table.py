@@ -42,6 +42,7 @@ class IdTable:
         # the last row stays empty: it is what -1 stands for
         self._rows = np.zeros(((1 << bits) + 1, 2 + self._width), dtype=np.uint64)
         self._flags = np.zeros(1 << bits, dtype=np.uint8)
+        self._claims = np.empty(1 << bits, dtype=np.int32)
 
     def __len__(self) -> int:
         return self._count
@@ -98,9 +99,9 @@ class IdTable:
         """True if the next `place` of so many ids will make the table anew: a time to forget."""
         return self._count + more > _MAX_LOAD * len(self._flags)
 
-    def keep(self, slots: Slots) -> None:
-        """Forget all but these."""
-        self._move(slots, room=0)
+    def keep(self, slots: Slots, room: int = 0) -> None:
+        """Forget all but these, and have room for some more."""
+        self._move(slots, room)
 
     def _move(self, slots: Slots, room: int) -> None:
         rows, flags = self._rows[slots], self._flags[slots]
@@ -135,8 +136,10 @@ class IdTable:
     ) -> NDArray[np.int64]:
         """Give each free slot to the first that wants it; who got one."""
         wanting = np.flatnonzero(free)
-        slots, first = np.unique(at[wanting], return_index=True)
-        winners = wanting[first]
+        self._claims[at[wanting[::-1]]] = wanting[::-1]  # of several the one written last
+        is_first = np.asarray(self._claims[at[wanting]] == wanting)
+        winners: NDArray[np.int64] = wanting[is_first]
+        slots = at[winners]
         self._rows[slots, :2] = ids[left[winners]]
         self._flags[slots] = _USED
         self._count += len(slots)

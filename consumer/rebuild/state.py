@@ -23,7 +23,7 @@ from consumer.fold import (
     prepare,
     turns_of,
 )
-from consumer.rebuild.contents import Contents, Evidence, Folded, is_kept
+from consumer.rebuild.contents import Contents, Evidence, Folded, kept
 from consumer.rebuild.session_states import SessionStates
 from consumer.rebuild.settings import RebuildSettings, RevisedLog
 from consumer.rebuild.turn_states import TurnStates
@@ -148,8 +148,8 @@ class PartitionFold:
         self.turns.save(found.turns, found.counted, folded, old_ms)
         self.sessions.save(found.sessions, old_ms)
         for share, evidence in folded.evidence.items():
-            kept = ((s, sums) for s, sums in evidence.items() if s.arm not in self._without_arms)
-            add_evidence(self.unsaved.evidence.setdefault(share, {}), kept)
+            rows = ((s, sums) for s, sums in evidence.items() if s.arm not in self._without_arms)
+            add_evidence(self.unsaved.evidence.setdefault(share, {}), rows)
         self.progress.stream_time_ms = folded.stream_time_ms[self.partition]
         self._count(folded.counts)
         self.progress.dead += len(found.dead)
@@ -200,10 +200,7 @@ class PartitionFold:
     def prune(self) -> None:
         """Leave out unsaved evidence that any consumer may drop."""
         for share, rows in self.unsaved.evidence.items():
-            counts = self.counts.get(share, Counts())
-            self.unsaved.evidence[share] = {
-                series: sums for series, sums in rows.items() if is_kept(series, counts)
-            }
+            self.unsaved.evidence[share] = kept(rows, self.counts.get(share, Counts()))
 
 
 def folded_of(progress: Progress) -> Folded:

@@ -22,6 +22,8 @@ from consumer.sessions import TurnKey, Voided
 
 # 10 MB of rows.
 _TURNS_AT_A_TIME: Final = 1 << 16
+# How long the table lasts before turns are forgotten again: that costs as much as a batch.
+_BATCHES_TO_COME: Final = 8
 _COUNTED: Final = 0
 _LEDGER: Final = 1  # position of the newest entry; 0: none
 _NOWHERE: Final = -1
@@ -94,7 +96,7 @@ class TurnStates:
         changed[list(folded.ledgers)] = True
         ids = ids_of(turns.hi[changed], turns.lo[changed])
         if self._table.is_tight(len(ids)):
-            self.forget(old_ms)
+            self.forget(old_ms, _BATCHES_TO_COME * len(ids))
         slots = self._table.place(ids)
         self._table.put(slots, _COUNTED, folded.counted[changed].astype(np.uint64))
         brings = folded.entries.lengths[changed] > 0
@@ -148,11 +150,12 @@ class TurnStates:
         self._entries.clear()
         self._replaced.clear()
 
-    def forget(self, before_ms: int) -> None:
-        """Drop turns older than `before_ms`."""
+    def forget(self, before_ms: int, room: int = 0) -> None:
+        """Drop turns older than `before_ms`, and have room for some more."""
         slots = self._table.used()
-        self._table.keep(slots[_times(self._table.ids(slots)) >= before_ms])
+        self._table.keep(slots[_times(self._table.ids(slots)) >= before_ms], room)
         self._ledgers.forget(before_ms)
+        self._entries = [each for each in self._entries if _times(each[0]).max() >= before_ms]
 
     def close(self) -> None:
         """Give back the space of the ledgers."""

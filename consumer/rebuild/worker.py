@@ -28,6 +28,7 @@ from consumer.rebuild.bounds import Range
 from consumer.rebuild.contents import Contents
 from consumer.rebuild.errors import RebuildFailed
 from consumer.rebuild.log import Log, open_log
+from consumer.rebuild.memory import keep_memory
 from consumer.rebuild.pacing import RateLimit
 from consumer.rebuild.parting import Parting, Row, Search
 from consumer.rebuild.settings import RebuildSettings
@@ -41,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 # After an interruption at most so much is folded again; each checkpoint costs a tenth of a second
 # and more. Whichever comes first.
-CHECKPOINT_EVENTS: Final = 400_000
+CHECKPOINT_EVENTS: Final = 1_000_000
 CHECKPOINT_S: Final = 20.0
 # Kept in memory until a checkpoint, so a log of nothing but bad records needs more of them.
 _MAX_DEAD: Final = 20_000
@@ -106,6 +107,7 @@ def main(task: Task, pipe: Connection) -> None:
         os.nice(_NICENESS)
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    keep_memory()
     try:
         message: Message = asyncio.run(Worker(task, pipe).run())
     except ConsumerError as error:

@@ -22,8 +22,10 @@ from routefold.history.tables import tables_of
 FILE_ROWS: Final = 200_000
 # Some 200 MB, over all files that are open at the same time.
 HELD_ROWS: Final = 500_000
-# Level 3 makes files 2 % smaller and takes half as long again.
-_ZSTD_LEVEL: Final = 1
+# Level 3 makes tables 2 % smaller and takes half as long again.
+_TABLE: Final = {"compression": "zstd", "compression_level": 1}
+# What a rebuild reads: half the time of zstd's, and a third more space.
+_EVENTS: Final = {"compression": "lz4"}
 _READ_BYTES: Final = 1 << 20
 
 
@@ -47,18 +49,22 @@ class StagedFiles:
         """The records of a partition, which begin at or after offset `start`."""
         path = f"{EVENTS}/partition={partition}/{start:020}.parquet"
         end = int(frame["offset"][-1]) + 1
-        return EventFile(**self._write(path, frame), partition=partition, start=start, end=end)
+        return EventFile(
+            **self._write(path, frame, _EVENTS), partition=partition, start=start, end=end
+        )
 
     def write_table(self, table: str, day: str, frame: pl.DataFrame) -> TableFile:
         """Rows of one day, as `day=2026-01-03`."""
         self._number += 1
         path = f"{table}/{day}/{self._run:06}-{self._number:04}.parquet"
-        return TableFile(**self._write(path, frame))
+        return TableFile(**self._write(path, frame, _TABLE))
 
-    def _write(self, path: str, frame: pl.DataFrame) -> dict[str, Any]:
+    def _write(
+        self, path: str, frame: pl.DataFrame, compressed: Mapping[str, Any]
+    ) -> dict[str, Any]:
         file = self._staging / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(file, compression="zstd", compression_level=_ZSTD_LEVEL)
+        frame.write_parquet(file, **compressed)
         digest = hashlib.sha256()
         with file.open("rb") as written:
             while chunk := written.read(_READ_BYTES):

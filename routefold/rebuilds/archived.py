@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from consumer.rebuild.archived import Last
@@ -16,7 +17,7 @@ from routefold.history.archive import Archive, open_archive
 from routefold.history.errors import ArchiveError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ArchivedEvents:
     """The event files of an archive that `routefold export` wrote; made by `open_events`."""
 
@@ -30,7 +31,7 @@ class ArchivedEvents:
     def topic(self) -> str:
         return self.archive.topic
 
-    @property
+    @cached_property
     def ranges(self) -> Mapping[int, Range]:
         return {partition: Range(*held) for partition, held in self.archive.ranges.items()}
 

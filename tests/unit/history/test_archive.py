@@ -67,6 +67,30 @@ def test_reading_begins_anywhere_and_in_any_pieces(directory: Path) -> None:
     assert {len(batch) for batch in archive.batches(0, records=7)} <= {1, 2, 3, 4, 5, 6, 7}
 
 
+def test_reading_ends_anywhere(directory: Path) -> None:
+    its_log = log()
+    add_to_archive(directory, {0: its_log[:50]})
+    add_to_archive(directory, {0: its_log[50:]})
+    archive = open_archive(directory)
+    for start, end in ((0, 0), (0, 1), (3, 50), (49, 51), (50, 51), (60, 122)):
+        assert contents(archive, 0, from_offset=start, to_offset=end) == its_log[start:end]
+    with pytest.raises(Misuse, match="not those from 3 to 123"):
+        contents(archive, 0, from_offset=3, to_offset=123)
+
+
+def test_the_offset_at_a_time_is_that_of_the_first_record_appended_then(directory: Path) -> None:
+    its_log = log()
+    add_to_archive(directory, {0: its_log[:50]})
+    add_to_archive(directory, {0: its_log[50:]})
+    archive = open_archive(directory)
+    for record in (its_log[0], its_log[49], its_log[50], its_log[90]):
+        first = next(r.offset for r in its_log if r.timestamp >= record.timestamp)
+        assert archive.offset_at(0, record.timestamp) == first
+        before = next(r.offset for r in its_log if r.timestamp >= record.timestamp - 1)
+        assert archive.offset_at(0, record.timestamp - 1) == before
+    assert archive.offset_at(0, its_log[-1].timestamp + 1) is None
+
+
 @pytest.mark.parametrize(("partition", "offset"), [(1, 0), (0, 123)])
 def test_what_the_archive_does_not_hold(directory: Path, partition: int, offset: int) -> None:
     add_to_archive(directory, {0: log()})
