@@ -14,10 +14,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from polars._typing import PolarsDataType
 
 # The fields that the fold reads, as polars reads them from Avro.
-_EVENT: Final[dict[str, PolarsDataType]] = {
+_EVENT: Final[dict[str, pl.DataType]] = {
     "turn_id": pl.Binary(),
     "session_id": pl.String(),
     "router": pl.String(),
@@ -26,20 +25,20 @@ _EVENT: Final[dict[str, PolarsDataType]] = {
     "arm_served": pl.String(),
     "occurred_at": pl.Int64(),
 }
-MEASURED: Final[dict[str, PolarsDataType]] = {
+MEASURED: Final[dict[str, pl.DataType]] = {
     "latency_ms": pl.Float64(),
     "ttft_ms": pl.Float64(),
     "tokens_in": pl.Int64(),
     "tokens_out": pl.Int64(),
     "cost_usd": pl.Float64(),
 }
-TURN: Final[dict[str, PolarsDataType]] = {
+TURN: Final[dict[str, pl.DataType]] = {
     **_EVENT,
     "probability": pl.Float64(),
     "previous_turn_id": pl.Binary(),
     "reaction": pl.List(pl.String()),
 }
-OUTCOME: Final[dict[str, PolarsDataType]] = {
+OUTCOME: Final[dict[str, pl.DataType]] = {
     **_EVENT,
     "outcome_id": pl.Binary(),
     "status": pl.String(),
@@ -117,7 +116,7 @@ class Outcomes(Events):
     voids: list[bytes | None]
 
 
-def turns_of(rows: Sequence[int], frame: pl.DataFrame) -> Turns:
+def turns_of(rows: Sequence[int] | Index, frame: pl.DataFrame) -> Turns:
     """The turns of a frame with columns of `TURN`; one that it lacks is null."""
     return Turns(
         **_common(rows, frame),
@@ -127,7 +126,7 @@ def turns_of(rows: Sequence[int], frame: pl.DataFrame) -> Turns:
     )
 
 
-def outcomes_of(rows: Sequence[int], frame: pl.DataFrame) -> Outcomes:
+def outcomes_of(rows: Sequence[int] | Index, frame: pl.DataFrame) -> Outcomes:
     """The outcomes of a frame with columns of `OUTCOME`; one that it lacks is null."""
     return Outcomes(
         **_common(rows, frame),
@@ -140,7 +139,7 @@ def outcomes_of(rows: Sequence[int], frame: pl.DataFrame) -> Outcomes:
     )
 
 
-def _common(rows: Sequence[int], frame: pl.DataFrame) -> dict[str, Any]:
+def _common(rows: Sequence[int] | Index, frame: pl.DataFrame) -> dict[str, Any]:
     address, addresses = _addresses(frame)
     return {
         "row": np.array(rows, dtype=np.int64),

@@ -20,11 +20,12 @@ from functools import cache
 from itertools import compress
 from typing import Any, Final
 
+import numpy as np
 import polars as pl
 
 from consumer import columns
 from consumer.columns import Outcomes, Turns
-from consumer.records import Batch, DeadLetter
+from consumer.records import Batch, Block, DeadLetter, DecodedBatch
 from schemas.codec import (
     PREFIX_BYTES,
     Schema,
@@ -52,6 +53,11 @@ _MARK_FIELD: Final[dict[str, Any]] = {
     "type": {"type": "fixed", "name": "MarkOfTheBlock", "size": len(_MARK)},
 }
 _FIELDS: Final = {"turn": columns.TURN, "outcome": columns.OUTCOME}
+OTHER: Final = 0
+TURN: Final = 1
+OUTCOME: Final = 2
+_KINDS: Final = {"turn": TURN, "outcome": OUTCOME}
+DECODED: Final = {"kind": pl.UInt8(), **columns.TURN, **columns.OUTCOME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,18 @@ class Decoded:
 
 def decode_batch(batch: Batch) -> Decoded:
     """Every record of the batch as an event, or as a dead letter with its reason."""
+    if not isinstance(batch, DecodedBatch):
+        return _decode(batch)
+    rest = _decode(batch.take(batch.rest))
+    return Decoded(
+        [columns.turns_of(*batch.turns)],
+        [columns.outcomes_of(*batch.outcomes)],
+        [(batch.rest[row], event) for row, event in rest.configs],
+        [letter._replace(row=batch.rest[letter.row]) for letter in rest.dead],
+    )
+
+
+def _decode(batch: Batch) -> Decoded:
     turns: list[Turns] = []
     outcomes: list[Outcomes] = []
     configs: list[tuple[int, RouterConfigured]] = []
@@ -84,6 +102,50 @@ def decode_batch(batch: Batch) -> Decoded:
             what = f"a {schema.name} does not belong on the events topic"
             dead += [DeadLetter(row, REASON_UNEXPECTED, what) for row in rows]
     return Decoded(turns, outcomes, configs, dead)
+
+
+def decoded_events(batch: Batch) -> pl.DataFrame:
+    """For each record what it decodes to: `kind`, and of a TURN or an OUTCOME the fields that the
+    fold reads. An archive keeps them, so that `decoded_batch` need not decode."""
+    blocks = [pl.DataFrame(schema={"row": pl.Int64, **DECODED})]
+    for prefix, rows in batch.rows_by_prefix.items():
+        schema = by_prefix().get(prefix)
+        if schema is not None and schema.event in _FIELDS:
+            good, frame = _readable(schema, batch, rows, [])
+            blocks.append(_as_stored(_KINDS[schema.event], good, frame))
+    found = pl.concat(blocks, how="diagonal")
+    rest = np.setdiff1d(np.arange(len(batch)), found["row"].to_numpy()).tolist()
+    everything = pl.concat([found, _as_stored(OTHER, rest, pl.DataFrame())], how="diagonal")
+    return everything.sort("row").drop("row")
+
+
+def _as_stored(kind: int, rows: Sequence[int], frame: pl.DataFrame) -> pl.DataFrame:
+    if "status" in frame.columns:
+        frame = frame.with_columns(frame["status"].cast(pl.String))
+    own = [
+        pl.Series("row", rows, dtype=pl.Int64),
+        pl.Series("kind", [kind] * len(rows), dtype=pl.UInt8),
+    ]
+    return pl.DataFrame([*own, *frame.get_columns()])
+
+
+def decoded_batch(batch: Batch, events: pl.DataFrame) -> DecodedBatch:
+    """The batch with what `decoded_events` said of it."""
+    kind = events["kind"].to_numpy()
+    turns, outcomes = (
+        Block(np.flatnonzero(kind == its), events.select(*_FIELDS[event]).filter(kind == its))
+        for event, its in _KINDS.items()
+    )
+    return DecodedBatch(
+        partition=batch.partition,
+        offset=batch.offset,
+        log_time_ms=batch.log_time_ms,
+        keys=batch.keys,
+        values=batch.values,
+        turns=turns,
+        outcomes=outcomes,
+        rest=np.flatnonzero(kind == OTHER).tolist(),
+    )
 
 
 def _undecodable(row: int, value: bytes | None) -> DeadLetter:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from schemas.codec import PREFIX_BYTES, current
@@ -53,12 +54,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.values)
 
-    @classmethod
-    def of(cls, records: Mapping[int, Sequence[LogRecord]]) -> Self:
+    @staticmethod
+    def of(records: Mapping[int, Sequence[LogRecord]]) -> Batch:
         """A batch of the records by partition."""
         flat = list(chain.from_iterable(records.values()))
         lengths = [len(its_records) for its_records in records.values()]
-        return cls(
+        return Batch(
             np.repeat(np.array(list(records), dtype=np.int32), lengths),
             np.fromiter((r.offset for r in flat), np.int64, len(flat)),
             np.fromiter((r.timestamp for r in flat), np.int64, len(flat)),
@@ -66,12 +67,12 @@ class Batch:
             [r.value for r in flat],
         )
 
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    @staticmethod
+    def joined(parts: Sequence[Batch]) -> Batch:
         """Batches one behind the other."""
         if len(parts) == 1:
             return parts[0]
-        return cls(
+        return Batch(
             np.concatenate([part.partition for part in parts]),
             np.concatenate([part.offset for part in parts]),
             np.concatenate([part.log_time_ms for part in parts]),
@@ -79,9 +80,9 @@ class Batch:
             list(chain.from_iterable(part.values for part in parts)),
         )
 
-    def __getitem__(self, rows: slice) -> Self:
+    def __getitem__(self, rows: slice) -> Batch:
         """Some consecutive records."""
-        return type(self)(
+        return Batch(
             self.partition[rows],
             self.offset[rows],
             self.log_time_ms[rows],
@@ -89,9 +90,9 @@ class Batch:
             self.values[rows],
         )
 
-    def take(self, rows: Sequence[int]) -> Self:
+    def take(self, rows: Sequence[int]) -> Batch:
         """The records at these rows, which ascend."""
-        return type(self)(
+        return Batch(
             self.partition[rows],
             self.offset[rows],
             self.log_time_ms[rows],
@@ -117,6 +118,46 @@ class Batch:
     def configurations(self) -> Sequence[int]:
         """The rows that say they configure a router."""
         return self.rows_by_prefix.get(_CONFIG_PREFIX, [])
+
+
+class Block(NamedTuple):
+    """Events of one kind as a frame, and their rows in the batch."""
+
+    rows: NDArray[np.int64]
+    frame: pl.DataFrame
+
+    def within(self, rows: range) -> Block:
+        """Those in some consecutive rows of the batch, as rows of these alone."""
+        first, last = np.searchsorted(self.rows, [rows.start, rows.stop]).tolist()
+        return Block(self.rows[first:last] - rows.start, self.frame[first:last])
+
+
+@dataclass(frozen=True)
+class DecodedBatch(Batch):
+    """A batch of which turns and outcomes are decoded already, as an archive has them.
+
+    `rest` are the rows of everything else: configurations, and what will be dead letters.
+    """
+
+    turns: Block
+    outcomes: Block
+    rest: Sequence[int]
+
+    def __getitem__(self, rows: slice) -> DecodedBatch:
+        taken, plain = range(len(self))[rows], super().__getitem__(rows)
+        return DecodedBatch(
+            plain.partition,
+            plain.offset,
+            plain.log_time_ms,
+            plain.keys,
+            plain.values,
+            self.turns.within(taken),
+            self.outcomes.within(taken),
+            [row - taken.start for row in self.rest if row in taken],
+        )
+
+    def configurations(self) -> Sequence[int]:
+        return [self.rest[at] for at in self.take(self.rest).configurations()]
 
 
 def split(batch: Batch, max_events: int) -> Iterator[Batch]:

@@ -13,11 +13,12 @@ import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self, overload
 
 import numpy as np
 import polars as pl
 
+from consumer.decode import DECODED, decoded_batch
 from consumer.records import Batch
 from routefold.errors import Misuse
 from routefold.history import manifest as manifests
@@ -28,6 +29,7 @@ from routefold.history.position import OffsetRange
 
 _COLUMNS: Final = {"turns": TURNS, "outcomes": OUTCOMES, "joined": JOINED}
 BATCH_RECORDS: Final = 16_384
+_WITHOUT_BYTES: Final = ("offset", "log_time_ms", *DECODED)
 
 
 class Archive:
@@ -97,14 +99,14 @@ class Archive:
         files = self.manifest.events_of(partition)
         if not files:
             return None
-        last = self._read(files[-1]).row(-1, named=True)
-        return last["offset"], last["key"], last["value"]
+        last = _frame(self._content(files[-1]), ["offset", "key", "value"]).row(-1)
+        return last[0], last[1], last[2]
 
     def offset_at(self, partition: int, time_ms: int) -> int | None:
         """The first offset of a partition that the broker appended at that time (milliseconds
         since 1970) or later; None where all are older."""
         for file in self.manifest.events_of(partition):
-            times = self._read(file, ["offset", "log_time_ms"])
+            times = _frame(self._content(file), ["offset", "log_time_ms"])
             found = times.filter(pl.col("log_time_ms") >= time_ms)["offset"].min()
             if isinstance(found, int):
                 return found
@@ -119,27 +121,72 @@ class Archive:
             )
 
     def _batches(self, file: EventFile, start: int, end: int, records: int) -> Iterator[Batch]:
-        frame = self._read(file)
-        if not start <= file.start <= file.end <= end:
-            frame = frame.filter(pl.col("offset").is_between(start, end, closed="left"))
-        for piece in frame.iter_slices(records):
-            yield Batch(
+        content = self._content(file)
+        frame = _frame(content, _WITHOUT_BYTES)
+        first, last = np.searchsorted(frame["offset"].to_numpy(), [start, end]).tolist()
+        source = _Bytes(content)
+        for at in range(first, last, records):
+            piece = frame[at : min(at + records, last)]
+            batch = Batch(
                 np.full(len(piece), file.partition, dtype=np.int32),
                 piece["offset"].to_numpy(),
                 piece["log_time_ms"].to_numpy(),
-                piece["key"].to_list(),
-                piece["value"].to_list(),
+                _Column(source, "key", range(at, at + len(piece))),
+                _Column(source, "value", range(at, at + len(piece))),
             )
+            yield decoded_batch(batch, piece)
 
-    def _read(self, file: EventFile, columns: list[str] | None = None) -> pl.DataFrame:
+    def _content(self, file: EventFile) -> bytes:
+        """The file's bytes, which are those that were written."""
         path = self.directory / file.path
         content = _bytes_of(path)
         if hashlib.sha256(content).hexdigest() != file.sha256:
             raise ArchiveDamaged(_damaged(path, "its checksum is not the one in the manifest"))
-        frame = pl.read_parquet(io.BytesIO(content), columns=columns, hive_partitioning=False)
-        if len(frame) != file.rows:
-            raise ArchiveDamaged(_damaged(path, f"{len(frame):,} rows, should be {file.rows:,}"))
-        return frame
+        return content
+
+
+class _Bytes:
+    """Keys and values of one file, read when somebody asks for them: a fold hardly does."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._columns: dict[str, list[bytes | None]] = {}
+
+    def column(self, name: str) -> list[bytes | None]:
+        if name not in self._columns:
+            self._columns[name] = _frame(self._content, [name])[name].to_list()
+        return self._columns[name]
+
+
+class _Column(Sequence[bytes | None]):
+    """Some consecutive keys or values."""
+
+    def __init__(self, source: _Bytes, name: str, rows: range) -> None:
+        self._source = source
+        self._name = name
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        column = self._source.column(self._name)
+        return iter(column[self._rows.start : self._rows.stop : self._rows.step])
+
+    @overload
+    def __getitem__(self, place: int) -> bytes | None: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+
+    def __getitem__(self, place: int | slice) -> bytes | Self | None:
+        if isinstance(place, slice):
+            return type(self)(self._source, self._name, self._rows[place])
+        return self._source.column(self._name)[self._rows[place]]
+
+
+def _frame(content: bytes, columns: Sequence[str]) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(content), columns=list(columns), hive_partitioning=False)
 
 
 def open_archive(directory: Path) -> Archive:

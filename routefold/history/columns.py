@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from consumer.columns import OUTCOME, TURN
 from schemas.codec import current
 from schemas.events import Outcome, RouterConfigured, Turn
 
@@ -153,11 +154,17 @@ REACTIONS: Final = (
     *PLACE,
 )
 
-# A record as Kafka has it. `partition` and `offset` name it.
+# A record as Kafka has it, `partition` and `offset` name it; then what it decodes to, of turns and
+# outcomes the fields that the fold reads (consumer.columns), so that a rebuild need not decode.
 RECORDS: Final = (
     *PLACE,
     Column("key", pl.Binary(), "The record's key; null where it has none."),
     Column("value", pl.Binary(), "The record's value, as it was published."),
+    Column("kind", pl.UInt8(), "1: a turn; 2: an outcome; 0: another event, or not to be decoded."),
+    *(
+        Column(name, dtype, "As in the event's schema.")
+        for name, dtype in {**TURN, **OUTCOME}.items()
+    ),
 )
 
 

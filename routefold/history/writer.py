@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from consumer.decode import decoded_events
 from consumer.records import Batch
 from routefold.history.manifest import EVENTS, EventFile, TableFile
 from routefold.history.tables import tables_of
@@ -149,7 +150,7 @@ def by_day(frame: pl.DataFrame, time: str) -> Iterable[tuple[str, pl.DataFrame]]
 
 
 def _records(batch: Batch) -> Iterable[tuple[int, pl.DataFrame]]:
-    """The records of each partition as they are, without the partition."""
+    """The records of each partition, as they are and as they decode, without the partition."""
     frame = pl.DataFrame(
         {
             "partition": pl.Series(batch.partition, dtype=pl.Int32),
@@ -158,7 +159,7 @@ def _records(batch: Batch) -> Iterable[tuple[int, pl.DataFrame]]:
             "key": pl.Series(batch.keys, dtype=pl.Binary),
             "value": pl.Series(batch.values, dtype=pl.Binary),
         }
-    )
+    ).hstack(decoded_events(batch))
     for (partition,), rows in frame.partition_by(
         "partition", as_dict=True, include_key=False
     ).items():
