@@ -71,11 +71,11 @@ async def _rebuild(bench: Bench, name: str, archive: Archive | None) -> tuple[fl
         if advance.done and not first:
             first.append(time.monotonic())
 
-    servers = Servers(bench.bootstrap_servers, bench.topics.events, bench.postgres_dsn)
+    servers = Servers(bench.bootstrap_servers, bench.topics.events, bench.postgres_dsn, archive)
     workers = int(os.environ.get("BENCH_WORKERS", "0")) or None
     begun = time.monotonic()
     outcome: Outcome = await rebuild(
-        servers, name, RebuildSettings(), None, None, Pace(workers=workers), watch, archive
+        servers, name, RebuildSettings(), None, None, Pace(workers=workers), watch
     )
     ended = time.monotonic()
     assert sum(at.progress.folded for at in outcome.contents.values()) == EVENTS

@@ -52,11 +52,12 @@ OnAdvance = Callable[[Advance], None]
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the log and the tables are."""
+    """Where the log and the tables are. What an archive holds of the log is read from there."""
 
     bootstrap_servers: str
     topic: str
     postgres_dsn: str
+    archive: Archive | None = None
 
     def __repr__(self) -> str:
         return f"Servers({self.bootstrap_servers}, {self.topic})"  # the DSN holds a password
@@ -82,12 +83,10 @@ async def rebuild(
     until: Bound | None,
     pace: Pace,
     on_advance: OnAdvance,
-    archive: Archive | None = None,
 ) -> Outcome:
     """Fold the log into the rebuild's schema; a rebuild of the same settings goes on.
 
-    Without `until` it goes to where the log ends now. What an archive holds is read from there.
-    Raises RebuildRefused, RebuildFailed and
+    Without `until` it goes to where the log ends now. Raises RebuildRefused, RebuildFailed and
     every other ConsumerError; what was saved by then is whole.
     """
     dsn = servers.postgres_dsn
@@ -99,17 +98,16 @@ async def rebuild(
             side.require_not_live(dsn, name)
             known = side.find(dsn, name) if name in side.names(dsn) else None
             if known is None:
-                wanted = await _new_ranges(log, archive, start, until)
+                wanted = await _new_ranges(log, servers.archive, start, until)
             else:
                 _require_same(known, servers.topic, settings, bounds)
-                wanted = await _further_ranges(log, archive, known)
+                wanted = await _further_ranges(log, servers.archive, known)
             side.begin(dsn, name, servers.topic, settings, bounds, wanted)
             at = side.positions(dsn, name)
             task = replace(
                 task_for(servers, settings, wanted, pace),
                 schema=side.schema_of(name),
                 saves=True,
-                archive=archive,
             )
             await fold(log, task, at, pace, on_advance)
             side.complete(dsn, name)
@@ -176,6 +174,7 @@ def task_for(
         saves=False,
         settings=settings,
         ranges=wanted,
+        archive=servers.archive,
         max_rate_per_s=pace.max_rate_per_s,
         batch_events=pace.batch_events,
         checkpoint_events=pace.checkpoint_events,

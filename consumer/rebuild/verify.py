@@ -15,7 +15,7 @@ from typing import Final
 from consumer import generations
 from consumer.generations import Generation
 from consumer.migrate import require_current
-from consumer.rebuild import side
+from consumer.rebuild import archived, side
 from consumer.rebuild.bounds import Range, check
 from consumer.rebuild.contents import (
     Contents,
@@ -91,7 +91,7 @@ async def _fold(
         p: Range(generation.starts.get(p, 0), contents.progress.next_offset)
         for p, contents in live.items()
     }
-    await _check(log, servers.topic, wanted)
+    await _check(log, servers, wanted)
     task = replace(task_for(servers, generation.settings, wanted, pace), strict=False)
     done = await fold(log, task, {p: each.start for p, each in wanted.items()}, pace, on_advance)
     return {contents.partition: contents for contents in done.contents}
@@ -116,7 +116,7 @@ async def _carry_on(
                 f"tables are at {folded}: verify it when the consumer has got that far"
             )
     wanted = {p: Range(at.get(p, 0), each.progress.next_offset) for p, each in live.items()}
-    await _check(log, servers.topic, wanted)
+    await _check(log, servers, wanted)
     schema = side.schema_of(name)
     task = replace(task_for(servers, rebuild.settings, wanted, pace), schema=schema, strict=False)
     done = await fold(log, task, {p: wanted[p].start for p in wanted}, pace, on_advance)
@@ -144,10 +144,10 @@ def _require_comparable(rebuild: side.Rebuild, generation: Generation, topic: st
         )
 
 
-async def _check(log: Log, topic: str, wanted: Mapping[int, Range]) -> None:
-    held = await log.held()
+async def _check(log: Log, servers: Servers, wanted: Mapping[int, Range]) -> None:
+    held = await archived.held(log, servers.archive)
     for partition, its_range in wanted.items():
-        check(topic, partition, held.get(partition, Range(0, 0)), its_range)
+        check(servers.topic, partition, held.get(partition, Range(0, 0)), its_range)
 
 
 async def _search(

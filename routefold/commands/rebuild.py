@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from routefold.commands.options import JsonFile, StateDirOption
-from routefold.rebuilds.arguments import MaxLagOption, MaxRateOption, WorkersOption
+from routefold.rebuilds.arguments import ArchiveOption, MaxLagOption, MaxRateOption, WorkersOption
 
 if TYPE_CHECKING:
     from consumer.rebuild.bounds import Bound
@@ -63,14 +63,7 @@ def rebuild(
         list[str] | None,
         typer.Option("--exclude-arm", metavar="ARM", help="Leave its evidence out."),
     ] = None,
-    archive: Annotated[
-        Path | None,
-        typer.Option(
-            "--archive",
-            metavar="DIR",
-            help="Read what an export holds from there, and only the rest from Kafka.",
-        ),
-    ] = None,
+    archive: ArchiveOption = None,
     workers: WorkersOption = None,
     max_rate: MaxRateOption = 0.0,
     max_lag: MaxLagOption = 20_000,
@@ -138,17 +131,13 @@ def _rebuild(
     from routefold import signals
     from routefold.commands.output import answer, console, say
     from routefold.rebuilds import render
-    from routefold.rebuilds.archived import open_events
     from routefold.rebuilds.progress import shown
     from routefold.rebuilds.servers import find_servers
 
-    begun, servers = time.monotonic(), find_servers(settings)
-    events = open_events(archive) if archive is not None else None
+    begun, servers = time.monotonic(), find_servers(settings, archive)
     with shown(console(stderr=True), name) as show:
         try:
-            outcome = signals.run(
-                fold_again(servers, name, wanted, start, until, pace, show, events)
-            )
+            outcome = signals.run(fold_again(servers, name, wanted, start, until, pace, show))
         except signals.Interrupted:
             say(f"{name}: interrupted; the same command goes on from its last checkpoint")
             raise

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from routefold.commands.options import JsonFile, StateDirOption
-from routefold.rebuilds.arguments import MaxLagOption, MaxRateOption, WorkersOption
+from routefold.rebuilds.arguments import ArchiveOption, MaxLagOption, MaxRateOption, WorkersOption
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +19,7 @@ def verify(
         str | None,
         typer.Argument(help="Compare with this rebuild; else with one made in memory."),
     ] = None,
+    archive: ArchiveOption = None,
     workers: WorkersOption = None,
     max_rate: MaxRateOption = 0.0,
     max_lag: MaxLagOption = 20_000,
@@ -36,6 +37,7 @@ def verify(
     [bold]Example:[/bold]
 
         routefold verify --json report.json
+        routefold verify --archive exported
     """
     from consumer.rebuild.rebuild import Pace
     from consumer.rebuild.verify import verify as compare
@@ -50,6 +52,6 @@ def verify(
     logs.configure("warning" if settings.log_level == "info" else settings.log_level)
     pace = Pace(workers=workers, max_rate_per_s=max_rate, max_lag=max_lag)
     with shown(console(stderr=True), "folding") as show:
-        verdict = signals.run(compare(find_servers(settings), name, pace, show))
+        verdict = signals.run(compare(find_servers(settings, archive), name, pace, show))
     answer(render.verdict_text(verdict), render.verdict_json(verdict, name), json_file)
     raise typer.Exit(0 if verdict.equal else 1)

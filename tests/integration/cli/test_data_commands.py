@@ -92,7 +92,9 @@ async def test_from_dead_letter_to_evidence(
     assert "no reason" in await program.run("dead-letters", "list", "--reason", "x", code=2)
 
 
-async def test_export(program: Program, stack: Servers, topics: Topics, tmp_path: Path) -> None:
+async def test_export(
+    program: Program, stack: Servers, topics: Topics, database: str, tmp_path: Path
+) -> None:
     events = [configured(config()), *traffic(50, random.Random(1))]
     await publish(stack.bootstrap_servers, topics, events)
     said = await program.run("export", "--format", "parquet", "--out", "archive")
@@ -101,4 +103,13 @@ async def test_export(program: Program, stack: Servers, topics: Topics, tmp_path
     assert (tmp_path / "archive" / "manifest.json").exists()
     document = await program.json("export", "--out", "other", "--until", "0:0,1:0,2:0")
     assert document["archive"]["ranges"]["0"] == [0, 0]
+    async with consuming(stack.bootstrap_servers, database, topics):
+        await eventually(lambda: folded(database) >= 100)
+    rebuilt = await program.json("rebuild", "--into", "check", "--archive", "archive")
+    assert rebuilt["events"] == 104
+    assert "all: equal" in await program.run("verify", "check", "--archive", "archive")
+    assert "all: equal" in await program.run("verify", "--archive", "archive")
+    for command in (("rebuild", "--into", "x"), ("verify",)):
+        said = await program.run(*command, "--archive", "nowhere", code=2)
+        assert "there is no directory nowhere" in said
     assert document["records"] == document["archive"]["ranges"]["3"][1]

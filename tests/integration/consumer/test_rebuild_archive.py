@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from consumer.rebuild import side
 from consumer.rebuild.bounds import Bound
 from consumer.rebuild.errors import RebuildRefused
 from consumer.rebuild.rebuild import Outcome, Pace, Servers
+from consumer.rebuild.verify import verify
 from routefold.history.export import export
 from routefold.rebuilds.archived import ArchivedEvents, open_events
 from schemas.topics import Topics
@@ -83,8 +85,12 @@ async def test_an_archive_and_the_rest_of_the_log_give_the_live_digest(
     pace = Pace(workers=workers, batch_events=batch, checkpoint_events=300)
     with pytest.raises(RebuildRefused, match=r"begins at offset .*--archive"):
         await run(installed, "without", pace=pace)
-    outcome = await run(installed, "with", pace=pace, archive=archive)
+    outcome = await run(replace(installed, archive=archive), "with", pace=pace)
     assert outcome.digest == live_digest(installed)
+    with pytest.raises(RebuildRefused, match=r"begins at offset .*--archive"):
+        await verify(installed, None, pace, lambda _: None)
+    verdict = await verify(replace(installed, archive=archive), None, pace, lambda _: None)
+    assert verdict.equal
     assert everything_live(database) == before
 
 
@@ -92,12 +98,12 @@ async def test_a_rebuild_goes_on_with_an_archive_or_without(
     installed: Servers, stack: Stack, topics: Topics, database: str, tmp_path: Path
 ) -> None:
     archive = await exported(stack, topics, tmp_path / "archive")
-    first = await run(installed, "kept", archive=archive)
+    first = await run(replace(installed, archive=archive), "kept")
     await more(stack, topics, database)
     second = await run(installed, "kept")
     assert first.digest != second.digest == live_digest(installed)
     again = await exported(stack, topics, tmp_path / "archive")
-    third = await run(installed, "kept", archive=again)
+    third = await run(replace(installed, archive=again), "kept")
     assert (third.events, third.digest) == (0, second.digest)
 
 
@@ -116,7 +122,7 @@ async def test_a_part_of_it_is_what_the_log_has_of_that_part(
     ]
     for number, part in enumerate(parts):
         found: list[Outcome] = [
-            await run(installed, f"{name}{number}", **part, archive=source)
+            await run(replace(installed, archive=source), f"{name}{number}", **part)
             for name, source in (("log", None), ("archive", archive))
         ]
         assert found[0].digest == found[1].digest
@@ -132,7 +138,7 @@ async def test_an_archive_that_the_log_does_not_continue_is_refused(
     ends = {partition: held.end for partition, held in archive.ranges.items()}
     await delete(stack, topics.events, {p: end + 2 for p, end in ends.items()})
     with pytest.raises(RebuildRefused, match="what was between is in neither"):
-        await run(installed, "x", archive=archive)
+        await run(replace(installed, archive=archive), "x")
     assert side.names(database) == []
     assert everything_live(database) == before
 
@@ -145,16 +151,16 @@ async def test_an_archive_of_another_log_is_refused(
     add_to_archive(tmp_path, {p: records(traffic(3, random.Random(p))) for p in partitions})
     manifest = tmp_path / "manifest.json"
     with pytest.raises(RebuildRefused, match=f"archive of {TOPIC}, not of"):
-        await run(installed, "x", archive=open_events(tmp_path))
+        await run(replace(installed, archive=open_events(tmp_path)), "x")
     manifest.write_text(manifest.read_text().replace(TOPIC, topics.events))
     with pytest.raises(RebuildRefused, match=r"is another record than in .*: it is an archive of"):
-        await run(installed, "x", archive=open_events(tmp_path))
+        await run(replace(installed, archive=open_events(tmp_path)), "x")
     longer = records(traffic(1500, random.Random(7)), 6)
     manifest.write_text(manifest.read_text().replace(topics.events, TOPIC))
     add_to_archive(tmp_path, {0: longer} | {p: [] for p in partitions if p})
     manifest.write_text(manifest.read_text().replace(TOPIC, topics.events))
     with pytest.raises(RebuildRefused, match="or the log has lost records"):
-        await run(installed, "x", archive=open_events(tmp_path))
+        await run(replace(installed, archive=open_events(tmp_path)), "x")
     assert side.names(installed.postgres_dsn) == []
 
 
@@ -168,7 +174,7 @@ async def test_a_damaged_archive_ends_the_rebuild_and_says_so(
     damaged.write_bytes(content)
     before = everything_live(database)
     with pytest.raises(RebuildRefused, match="checksum is not the one in the manifest"):
-        await run(installed, "x", archive=archive)
+        await run(replace(installed, archive=archive), "x")
     damaged.unlink()
     with pytest.raises(RebuildRefused, match="it is missing"):
         open_events(tmp_path / "archive")
