@@ -20,12 +20,11 @@ from functools import cache
 from itertools import compress
 from typing import Any, Final
 
-import numpy as np
 import polars as pl
 
 from consumer import columns
 from consumer.columns import Outcomes, Turns
-from consumer.records import Batch, Block, DeadLetter, DecodedBatch
+from consumer.records import Batch, DeadLetter, DecodedBatch
 from schemas.codec import (
     PREFIX_BYTES,
     Schema,
@@ -52,12 +51,8 @@ _MARK_FIELD: Final[dict[str, Any]] = {
     "name": "mark_of_the_block",
     "type": {"type": "fixed", "name": "MarkOfTheBlock", "size": len(_MARK)},
 }
-_FIELDS: Final = {"turn": columns.TURN, "outcome": columns.OUTCOME}
-OTHER: Final = 0
-TURN: Final = 1
-OUTCOME: Final = 2
-_KINDS: Final = {"turn": TURN, "outcome": OUTCOME}
-DECODED: Final = {"kind": pl.UInt8(), **columns.TURN, **columns.OUTCOME}
+# The events that the fold reads, and which of their fields.
+FIELDS: Final = {"turn": columns.TURN, "outcome": columns.OUTCOME}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,59 +88,15 @@ def _decode(batch: Batch) -> Decoded:
         if schema is None:
             dead += [_undecodable(row, batch.values[row]) for row in rows]
         elif schema.event == "turn":
-            turns.append(columns.turns_of(*_readable(schema, batch, rows, dead)))
+            turns.append(columns.turns_of(*readable(schema, batch, rows, dead)))
         elif schema.event == "outcome":
-            outcomes.append(columns.outcomes_of(*_readable(schema, batch, rows, dead)))
+            outcomes.append(columns.outcomes_of(*readable(schema, batch, rows, dead)))
         elif schema.event == "router_configured":
             _read_configs(batch, rows, configs, dead)
         elif schema.event != PASSED_OVER:
             what = f"a {schema.name} does not belong on the events topic"
             dead += [DeadLetter(row, REASON_UNEXPECTED, what) for row in rows]
     return Decoded(turns, outcomes, configs, dead)
-
-
-def decoded_events(batch: Batch) -> pl.DataFrame:
-    """For each record what it decodes to: `kind`, and of a TURN or an OUTCOME the fields that the
-    fold reads. An archive keeps them, so that `decoded_batch` need not decode."""
-    blocks = [pl.DataFrame(schema={"row": pl.Int64, **DECODED})]
-    for prefix, rows in batch.rows_by_prefix.items():
-        schema = by_prefix().get(prefix)
-        if schema is not None and schema.event in _FIELDS:
-            good, frame = _readable(schema, batch, rows, [])
-            blocks.append(_as_stored(_KINDS[schema.event], good, frame))
-    found = pl.concat(blocks, how="diagonal")
-    rest = np.setdiff1d(np.arange(len(batch)), found["row"].to_numpy()).tolist()
-    everything = pl.concat([found, _as_stored(OTHER, rest, pl.DataFrame())], how="diagonal")
-    return everything.sort("row").drop("row")
-
-
-def _as_stored(kind: int, rows: Sequence[int], frame: pl.DataFrame) -> pl.DataFrame:
-    if "status" in frame.columns:
-        frame = frame.with_columns(frame["status"].cast(pl.String))
-    own = [
-        pl.Series("row", rows, dtype=pl.Int64),
-        pl.Series("kind", [kind] * len(rows), dtype=pl.UInt8),
-    ]
-    return pl.DataFrame([*own, *frame.get_columns()])
-
-
-def decoded_batch(batch: Batch, events: pl.DataFrame) -> DecodedBatch:
-    """The batch with what `decoded_events` said of it."""
-    kind = events["kind"].to_numpy()
-    turns, outcomes = (
-        Block(np.flatnonzero(kind == its), events.select(*_FIELDS[event]).filter(kind == its))
-        for event, its in _KINDS.items()
-    )
-    return DecodedBatch(
-        partition=batch.partition,
-        offset=batch.offset,
-        log_time_ms=batch.log_time_ms,
-        keys=batch.keys,
-        values=batch.values,
-        turns=turns,
-        outcomes=outcomes,
-        rest=np.flatnonzero(kind == OTHER).tolist(),
-    )
 
 
 def _undecodable(row: int, value: bytes | None) -> DeadLetter:
@@ -171,13 +122,14 @@ def _read_configs(
             dead.append(DeadLetter(row, REASON_UNDECODABLE, str(error)))
 
 
-def _readable(
+def readable(
     schema: Schema, batch: Batch, rows: Sequence[int], dead: list[DeadLetter]
 ) -> tuple[Sequence[int], pl.DataFrame]:
-    """The records that can be believed to be what they say, and their rows."""
+    """The records that can be believed to be what they say, of one schema, and their rows. Dead
+    letters of the others are appended."""
     messages = [batch.values[row] or b"" for row in rows]
     try:
-        frame = read_block(schema, messages, tuple(_FIELDS[schema.event]))
+        frame = read_block(schema, messages, tuple(FIELDS[schema.event]))
     except BlockUnreadable:
         return _one_by_one(schema, batch, rows, dead)
     if not _keys_agree(frame, [batch.keys[row] for row in rows]):
@@ -222,7 +174,7 @@ def _one_by_one(
     schema: Schema, batch: Batch, rows: Sequence[int], dead: list[DeadLetter]
 ) -> tuple[Sequence[int], pl.DataFrame]:
     """Ten times slower, and exact about which record is bad and why."""
-    fields = _FIELDS[schema.event]
+    fields = FIELDS[schema.event]
     good: list[int] = []
     records: list[tuple[Any, ...]] = []
     for row in rows:

@@ -16,16 +16,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.columns import Address, Outcomes, Turns
+from consumer.cells import Cell, Cells
+from consumer.columns import Outcomes, Turns
 from consumer.decode import Decoded
 from consumer.observations import Observations, observe_outcomes, observe_turns
 from consumer.records import Batch, DeadLetter
-from consumer.routers import KnownRouter, Routers
+from consumer.routers import Routers
 
 REASON_TURN_ID: Final = "bad_turn_id"
-REASON_ROUTER: Final = "unknown_router"
-REASON_REQUEST_TYPE: Final = "unknown_request_type"
-REASON_ARM: Final = "unknown_arm"
 REASON_TIME: Final = "impossible_time"
 
 # Clocks of honest machines differ by seconds; five minutes is a wrong clock or a wrong unit, and a
@@ -46,15 +44,6 @@ def session_key(partition: int, router: str, session_id: str) -> SessionKey:
     """The key of a session of a router."""
     name = f"{router}\x1f{session_id}".encode()
     return SessionKey(partition, hashlib.blake2b(name, digest_size=16).digest())
-
-
-class Cell(NamedTuple):
-    """Where an event's facts are credited: `router` is the one its partition knows."""
-
-    partition: int
-    router: KnownRouter
-    request_type: str
-    arm: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +101,7 @@ def facts_of(batch: Batch, decoded: Decoded, routers: Routers) -> Facts:
     """The facts of a decoded batch, given the routers that its partitions know."""
     dead = list(decoded.dead)
     blocks: list[Turns | Outcomes] = [*decoded.turns, *decoded.outcomes]
-    cells = _Cells(routers)
+    cells = Cells(routers)
     cell_of = [cells.of(batch, block, dead) for block in blocks]
     order = _log_order(blocks, len(batch))
     rows = _joined(blocks, "row")[order]
@@ -304,56 +293,3 @@ def _reject_times(
             f"appended it at {log_time[place]} ms: check the publisher's clock and units"
         )
         dead.append(DeadLetter(int(rows[place]), REASON_TIME, detail))
-
-
-class _Cells:
-    """Interns the addresses of a batch. `known` lists the cells found so far."""
-
-    def __init__(self, routers: Routers) -> None:
-        self.known: list[Cell] = []
-        self._routers = routers
-        self._index: dict[tuple[int, Address], int] = {}
-        self._faults: dict[tuple[int, Address], tuple[str, str]] = {}
-
-    def of(
-        self, batch: Batch, block: Turns | Outcomes, dead: list[DeadLetter]
-    ) -> NDArray[np.int64]:
-        """Each event's cell as an index into `known`; -1, and a dead letter, where it has none."""
-        count = len(block.addresses)
-        where = batch.partition[block.row].astype(np.int64) * count + block.address
-        distinct, each = np.unique(where, return_inverse=True)
-        names = [(at // count, block.addresses[at % count]) for at in distinct.tolist()]
-        cells = np.array([self._cell(*name) for name in names], dtype=np.int64)[each]
-        for place in np.flatnonzero(cells < 0).tolist():
-            fault = self._faults[names[each[place]]]
-            dead.append(DeadLetter(int(block.row[place]), *fault))
-        return cells
-
-    def _cell(self, partition: int, address: Address) -> int:
-        if (partition, address) not in self._index:
-            self._index[partition, address] = self._intern(partition, address)
-        return self._index[partition, address]
-
-    def _intern(self, partition: int, address: Address) -> int:
-        known = self._routers.get((partition, address.router))
-        fault = _address_fault(known, *address)
-        if fault is not None:
-            self._faults[partition, address] = fault
-            return -1
-        assert known is not None
-        arm = address.arm_served or address.arm
-        self.known.append(Cell(partition, known, address.request_type, arm))
-        return len(self.known) - 1
-
-
-def _address_fault(
-    known: KnownRouter | None, router: str, request_type: str, arm: str, arm_served: str | None
-) -> tuple[str, str] | None:
-    if known is None:
-        return REASON_ROUTER, f"router {router!r} has not been configured"
-    if request_type not in known.request_types:
-        return REASON_REQUEST_TYPE, f"router {router!r} knows no request type {request_type!r}"
-    for name in (arm, arm_served):
-        if name is not None and name not in known.arms:
-            return REASON_ARM, f"router {router!r} never had an arm {name!r}"
-    return None

@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.facts import Cell, Events, Facts
+from consumer.cells import Cell
+from consumer.facts import Events, Facts
 from consumer.ledger import entries_of
 from consumer.ragged import NOTHING, Ragged
 from consumer.sums import Changes, Latest, sums_of

@@ -21,7 +21,8 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.facts import Cell, Facts
+from consumer.cells import Cell
+from consumer.facts import Facts
 from consumer.ragged import Ragged, interleave, stable_order
 from consumer.routers import KnownRouter
 

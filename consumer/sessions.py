@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from consumer.facts import Cell, Facts, Served, SessionEvent, SessionKey
+from consumer.cells import Cell
+from consumer.facts import Facts, Served, SessionEvent, SessionKey
 from consumer.fold import window_starts
 from consumer.routers import Routers
 from schemas.events import uuid7_time_ms

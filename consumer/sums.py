@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.facts import Cell
+from consumer.cells import Cell
 from consumer.ragged import stable_order
 from consumer.routers import KnownRouter
 from schemas.evidence import (

@@ -23,7 +23,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consumer.facts import Cell, Facts
+from consumer.cells import Cell
+from consumer.facts import Facts
 from consumer.ledger import Fact, Ledger, Record, outcome_ids, tag_of, tags_of_router
 from consumer.sums import Changes
 

@@ -18,7 +18,7 @@ from typing import Final, Self, overload
 import numpy as np
 import polars as pl
 
-from consumer.decode import DECODED, decoded_batch
+from consumer.decoded import DECODED, decoded_batch
 from consumer.records import Batch
 from routefold.errors import Misuse
 from routefold.history import manifest as manifests

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from consumer.decode import decoded_events
+from consumer.decoded import decoded_events
 from consumer.records import Batch
 from routefold.history.manifest import EVENTS, EventFile, TableFile
 from routefold.history.tables import tables_of

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from consumer.decode import decode_batch, decoded_batch, decoded_events
+from consumer.decode import decode_batch
+from consumer.decoded import decoded_batch, decoded_events
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
 from consumer.records import Batch, DecodedBatch
