@@ -25,7 +25,7 @@ demo: $(STAMP)  ## everything in one command: servers, traffic, learning, report
 test: $(STAMP)  ## all tests, on real Kafka and Postgres; ARGS="-m 'not integration and not e2e'" for less
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(STAMP)  ## benchmarks as JSON lines; BENCH=fold|pick|http|freshness|memory|signals|utility|drift|latency|history|rebuild for one
+bench: $(STAMP)  ## benchmarks as JSON lines; BENCH=fold|pick|http|freshness|memory|signals|utility|drift|latency|history|rebuild|exactness for one
 	@$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
 
 check: $(STAMP)  ## lint, types, import rules; never edits

@@ -16,6 +16,7 @@ MODULES: Final[Mapping[str, str]] = {
     "http": "benchmarks.http_api",
     "freshness": "benchmarks.freshness",
     "rebuild": "benchmarks.rebuild",
+    "exactness": "benchmarks.exactness",
     "memory": "benchmarks.memory",
     "signals": "benchmarks.signals",
     "utility": "benchmarks.utility",

@@ -48,8 +48,8 @@ def _measure(case: str, rewards: Mapping[str, float]) -> None:
         with bench.routefold("consume") as process:
             rate, samples = _watch(bench, psutil.Process(process.pid))
     print_figure("fold", case, "throughput", rate, "events/s")
-    # the first tenth is start-up: imports, the first batches, the allocator's arenas
-    steady = samples[len(samples) // 10 :]
+    # the first quarter, some two seconds, is start-up: first batches, the allocator's arenas
+    steady = samples[len(samples) // 4 :]
     middle = sorted(steady)[len(steady) // 2]
     print_figure("fold", case, "consumer memory, median", middle / 2**20, "MiB")
     spread = max(abs(max(steady) - middle), abs(middle - min(steady))) / middle

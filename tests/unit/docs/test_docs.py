@@ -24,7 +24,7 @@ import producer.client
 import producer.errors
 import routefold.errors
 import routefold.stack.errors
-from consumer import decode, facts, observations, writer
+from consumer import cells, decode, facts, observations, writer
 from consumer.metrics import ConsumerMetrics
 from producer.publisher import PublisherStats
 from routefold.cli import app
@@ -237,7 +237,7 @@ def test_topics_are_documented_with_their_configuration() -> None:
 def test_every_reason_for_a_dead_letter_is_documented() -> None:
     reasons = {
         value
-        for module in (decode, facts, observations, writer)
+        for module in (cells, decode, facts, observations, writer)
         for name, value in vars(module).items()
         if name.startswith("REASON_")
     }
