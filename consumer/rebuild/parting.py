@@ -6,8 +6,8 @@ Of the past the live tables keep nothing but sums, so what can be said of an evi
   tables lack that event and those behind it.
 - Else no offset before the row's first event can have made the difference.
 
-The search follows the number of facts, which grows but where an outcome is voided: of rows that have
-lost facts so, the offset found may be that of a later event, or of the row's first.
+The search follows the number of facts, which grows but where an outcome is voided: of rows that
+have lost facts so, the offset found may be that of a later event, or of the row's first.
 """
 
 from __future__ import annotations

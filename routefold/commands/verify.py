@@ -32,7 +32,8 @@ def verify(
     each evidence row that differs its cell, metric, half-life and era are named, and an offset. The
     live tables keep no past, so the offset is exact where their sums are those of the log up to it
     (what follows is missing); else it is the row's first event, before which nothing can differ. Of
-    a row from which a retraction or a correction has taken something it may be off. Writes nothing but the report. Exit codes: 0 equal, 1 different, 2 nothing to compare.
+    a row from which a retraction or a correction has taken something it may be off.
+    Writes nothing but the report. Exit codes: 0 equal, 1 different, 2 nothing to compare.
 
     [bold]Example:[/bold]
 
