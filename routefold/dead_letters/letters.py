@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Self
 
-from consumer import decode, facts, observations, writer
+from consumer import cells, decode, facts, observations, writer
 from routefold.errors import Misuse
 from schemas.codec import Event
 from schemas.codec import decode as decode_event
@@ -73,7 +73,7 @@ def known_reasons() -> frozenset[str]:
     """Every reason that this version gives."""
     return frozenset(
         value
-        for module in (decode, facts, observations, writer)
+        for module in (cells, decode, facts, observations, writer)
         for name, value in vars(module).items()
         if name.startswith("REASON_")
     )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 from datetime import UTC, datetime
 from io import StringIO
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+import consumer
 from routefold.dead_letters import render
 from routefold.dead_letters.letters import Letter, LetterId, known_reasons
 from routefold.errors import Misuse
@@ -75,7 +78,12 @@ def test_what_became_of_it(fields: dict[str, Any], fate: str) -> None:
 
 
 def test_the_reasons_are_those_of_the_consumer() -> None:
-    assert {"undecodable", "wrong_key", "unknown_router", "invalid_config"} <= known_reasons()
+    modules = [
+        importlib.import_module(f"consumer.{m.name}") for m in iter_modules(consumer.__path__)
+    ]
+    reasons = {v for m in modules for name, v in vars(m).items() if name.startswith("REASON_")}
+    assert {"undecodable", "wrong_key", "unknown_router", "invalid_config"} <= reasons
+    assert known_reasons() == reasons
 
 
 def test_an_event_is_shown_field_by_field() -> None:
