@@ -80,6 +80,11 @@ def win_probabilities(
     )
     at_start = lower_ends.max(axis=1)
     contenders = np.flatnonzero(at_start < 1.0 - _NEGLIGIBLE_TAIL)
+    if len(contenders) == 0:
+        raise QuadratureError(
+            "each arm is surely below another, so doubles do not resolve some of their quantiles;"
+            f" alpha={alpha.tolist()}, beta={beta.tolist()}; {_SHAPE_ADVICE}"
+        )
     probabilities = np.zeros(len(alpha))
     if len(contenders) == 1:
         probabilities[contenders] = 1.0
