@@ -5,7 +5,7 @@ STAMP := .venv/.complete
 BENCH ?=
 ARGS ?=
 
-.PHONY: help setup demo test bench check format lock clean
+.PHONY: help setup demo test bench rivals check format lock clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -28,6 +28,9 @@ test: $(STAMP)  ## all tests, on real Kafka and Postgres; ARGS="-m 'not integrat
 bench: $(STAMP)  ## benchmarks as JSON lines; BENCH=fold|pick|http|freshness|memory|signals|utility|drift|latency|history|rebuild|exactness for one
 	@$(BIN)/python -m benchmarks $(BENCH) $(ARGS)
 
+rivals: $(STAMP)  ## install what benchmarks compare with: LiteLLM, pinned and hash-checked
+	$(BIN)/python -m pip install --quiet --require-hashes -r benchmarks/requirements.lock
+
 check: $(STAMP)  ## lint, types, import rules; never edits
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,10 +41,12 @@ format: $(STAMP)  ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(STAMP)  ## resolve the dependencies anew into requirements.lock
-	$(BIN)/pip-compile --quiet --generate-hashes --all-extras --strip-extras --allow-unsafe \
-		--no-header --no-emit-options --no-emit-index-url --no-emit-find-links \
-		--no-emit-trusted-host --upgrade --output-file requirements.lock pyproject.toml
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --upgrade \
+	--no-header --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: $(STAMP)  ## resolve the dependencies anew into both requirements.lock
+	$(LOCK) --extra local --extra test --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra rivals --constraint requirements.lock --output-file benchmarks/requirements.lock pyproject.toml
 
 clean:  ## remove .venv, caches and the local servers' data
 	rm -rf .venv .routefold build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
