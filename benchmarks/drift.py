@@ -17,7 +17,6 @@ update function.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.bandits import QUALITY, FloatArray, LiteLLM, Maker, Routefold, Thompson, play
 from benchmarks.learner import FOLD_EVERY_MS
-from benchmarks.litellm_version import litellm_name
+from benchmarks.litellm_version import require_litellm
 from benchmarks.report import OURS, print_figure
 from benchmarks.utility import paired
 from schemas.request_types import GENERAL
@@ -126,9 +125,8 @@ def run() -> None:
     case = f"{OBSERVED:,} observations before the fall"
     _measure(case, OURS, lambda seed: with_history(both, seed, OBSERVED), turns_before=0)
     _measure("as it is", "thompson", lambda seed: Thompson(both, seed))
-    name = litellm_name()
+    name = require_litellm("its adaptive router is left out")
     if name is None:
-        print("litellm is not installed: its adaptive router is left out", file=sys.stderr)
         return
     _measure("as it is", name, lambda seed: LiteLLM(both, seed))
 

@@ -21,7 +21,7 @@ from typing import Any, Final, Protocol
 
 from benchmarks.latency_rivals import LiteLLMLowestLatency
 from benchmarks.learner import Learner
-from benchmarks.litellm_version import litellm_name
+from benchmarks.litellm_version import require_litellm
 from benchmarks.report import OURS, print_figure
 from schemas.request_types import GENERAL
 from schemas.router_config import RouterConfig
@@ -176,7 +176,7 @@ def run() -> None:
     _print("one replica", OURS, figures(lambda s: Ours(s, replicas=1, shuffle=False), late=False))
     _print("two replicas", OURS, figures(lambda s: Ours(s, replicas=2, shuffle=True), late=True))
     _print("recovery", OURS, recovery(lambda s: Ours(s, replicas=1, shuffle=False)))
-    peer = litellm_name()
+    peer = require_litellm("its lowest-latency routing is left out")
     if peer is not None:
         name = f"{peer} lowest-latency"
         _print("one replica", name, figures(_litellm, late=False))

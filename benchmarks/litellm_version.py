@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 
@@ -11,3 +12,11 @@ def litellm_name() -> str | None:
         return f"litellm {version('litellm')}"
     except PackageNotFoundError:
         return None
+
+
+def require_litellm(left_out: str) -> str | None:
+    """The installed LiteLLM; without it None, and word on standard error of what is left out."""
+    name = litellm_name()
+    if name is None:
+        print(f"litellm is not installed ({left_out}): make rivals installs it", file=sys.stderr)
+    return name

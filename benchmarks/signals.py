@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.litellm_version import litellm_name
+from benchmarks.litellm_version import require_litellm
 from benchmarks.report import OURS, print_figure
 from benchmarks.signal_rivals import Messages, Rival, counting, litellm_rival
 from producer.calibration import (
@@ -148,9 +148,8 @@ def _both(conversations: Sequence[Recorded]) -> Iterator[tuple[str, Evidence]]:
 
 def _rivals() -> Iterator[tuple[str, Rival]]:
     yield "error words and repeated calls", counting
-    name = litellm_name()
+    name = require_litellm("its detectors are left out")
     if name is None:
-        print("litellm is not installed: its detectors are left out", file=sys.stderr)
         return
     try:
         yield name, litellm_rival()

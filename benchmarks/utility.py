@@ -39,7 +39,7 @@ from benchmarks.bandits import (
     Uniform,
     play,
 )
-from benchmarks.litellm_version import litellm_name
+from benchmarks.litellm_version import require_litellm
 from benchmarks.report import OURS, print_figure
 from routefold.play.log import read_log
 from schemas.router_config import Arm, Price, RouterConfig, Weights
@@ -116,9 +116,8 @@ def contenders(config: RouterConfig) -> Iterator[tuple[str, str, Maker]]:
     )
     yield "at once", "uniform", lambda seed: Uniform(config, seed)
     yield "at once", "thompson", lambda seed: Thompson(config, seed)
-    name = litellm_name()
+    name = require_litellm("its adaptive router is left out")
     if name is None:
-        print("litellm is not installed: its adaptive router is left out", file=sys.stderr)
         return
     yield "at once", name, lambda seed: LiteLLM(config, seed)
 

@@ -73,7 +73,7 @@ def ours(seed: int) -> Bandit:
 
 def litellm(seed: int) -> Bandit:
     if litellm_name() is None:
-        pytest.skip("LiteLLM is not installed")
+        pytest.skip("LiteLLM is not installed: make rivals")
     return LiteLLM(problem().config, seed)
 
 
