@@ -90,6 +90,7 @@ def observe_outcomes(
     as_picked, in_place = ended & ~fell_back, ended & fell_back
     parts = [
         _built_in("health", rows[as_picked], ok[as_picked].astype(np.float64), dead),
+        _built_in("uptime", rows[as_picked], ok[as_picked].astype(np.float64), dead),
         _built_in("fallback_health", rows[in_place], ok[in_place].astype(np.float64), dead),
         _built_in("success", rows[ended], ok[ended].astype(np.float64), dead),
         _built_in("error", rows[failed], np.zeros(failed.sum()), dead),

@@ -15,7 +15,16 @@ from typing import Self
 
 from schemas.errors import InvalidConfig
 from schemas.evidence import Pace
-from schemas.metrics import BUILT_IN, FIRST_DECLARED_CODE, MAX_CODE, SHORT_LIVED, SLOW_ONLY
+from schemas.metrics import (
+    BUILT_IN,
+    FIRST_DECLARED_CODE,
+    MAX_CODE,
+    SHORT_LIVED,
+    SLOW_ONLY,
+    UPTIME,
+    UPTIME_FAST_MS,
+    UPTIME_SLOW_MS,
+)
 from schemas.router_config import HalfLives, RouterConfig, parse_config
 
 
@@ -39,6 +48,8 @@ class PinnedHalfLives:
 
     def paces(self, metric: str) -> list[tuple[Pace, int]]:
         """The paces at which a metric is kept, each with its half-life in milliseconds."""
+        if metric == UPTIME:
+            return [("slow", UPTIME_SLOW_MS), ("fast", UPTIME_FAST_MS)]
         short = metric in SHORT_LIVED
         slow = self.latency_slow_ms if short else self.quality_slow_ms
         fast = self.latency_fast_ms if short else self.quality_fast_ms

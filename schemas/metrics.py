@@ -64,6 +64,8 @@ BUILT_IN: Final[dict[str, tuple[int, Kind]]] = {
     # `health` of an arm that answered in another's place: a metric of its own, since a turn counts
     # each metric once, and the failure of the arm that was picked is one of its facts too
     "fallback_health": (20, Kind.SCORE),
+    # `health` at two more half-lives: what fails shows at the one that suits how often it is called
+    "uptime": (21, Kind.SCORE),
 }
 SATISFACTION: Final = "satisfaction"
 # What each signal is observed as. A signal that did not fire is no observation.
@@ -76,8 +78,14 @@ SIGNALS: Final[dict[str, float]] = {
 SHORT_LIVED: Final = frozenset(
     {"latency_ms", "ttft_ms", "tokens_per_s", "health", "fallback_health"}
 )
+UPTIME: Final = "uptime"
+# No matter of taste, so not configured: with the half-lives of `health` and `success` (3 s, 5 min
+# and 20 min by default) they make a ladder without a gap. At a half-life of H, failures show within
+# 60 calls where these come every H/50 to H/2.5: from 60 ms to 3 hours, on all steps together.
+UPTIME_SLOW_MS: Final = 8 * 3600 * 1000
+UPTIME_FAST_MS: Final = 30 * 1000
 REWARDABLE: Final = frozenset({"success", "error", *SIGNALS})
-FIRST_DECLARED_CODE: Final = 24  # 21 and 22 are kept for further metrics; 23 marks voids
+FIRST_DECLARED_CODE: Final = 24  # 22 is kept for another metric; 23 marks voids
 # A fast pace decides whether quality or speed has drifted; nothing is decided on these.
 SLOW_ONLY: Final = frozenset(
     {"picked", "cancelled", "tokens_in", "tokens_out", "cost_usd", "tokens_per_s"}

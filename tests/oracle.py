@@ -15,7 +15,7 @@ import numpy as np
 
 from schemas.events import Outcome, RouterConfigured, Turn
 from schemas.metrics import kind_of, to_fixed
-from schemas.router_config import RouterConfig, parse_config
+from schemas.router_config import HalfLives, RouterConfig, parse_config
 
 Row = tuple[str, str, str, str, str, int]  # router, request type, arm, metric, pace, era
 
@@ -43,6 +43,8 @@ def observations(event: Turn | Outcome) -> Iterator[tuple[str, float]]:
         ended_well = 1.0 if event.status == "ok" else 0.0
         yield "success", ended_well
         yield "health" if event.arm_served is None else "fallback_health", ended_well
+        if event.arm_served is None:
+            yield "uptime", ended_well
     if event.status in ("error", "timeout"):
         yield "error", 0.0
     if event.status == "cancelled":
@@ -218,6 +220,8 @@ class Oracle:
         short = ("latency_ms", "ttft_ms", "tokens_per_s", "health", "fallback_health")
         classes = config.half_lives_s
         half_lives = classes.latency if metric in short else classes.quality
+        if metric == "uptime":
+            half_lives = HalfLives(slow=8 * 3600.0, fast=30.0)
         x = int(to_fixed(kind_of(metric), np.array([value]))[0])
         slow_only = metric in (
             "picked",

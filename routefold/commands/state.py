@@ -17,8 +17,8 @@ _TOGETHER: Final = "\u00a0"  # a space at which no line is broken
 # Measured, not scored, or in a column of its own.
 _SHOWN_APART: Final = frozenset(
     {
-        *("picked", "cancelled", "success", "health", "fallback_health", "latency_ms", "ttft_ms"),
-        *("tokens_in", "tokens_out", "tokens_per_s", "cost_usd"),
+        *("picked", "cancelled", "success", "health", "fallback_health", "uptime"),
+        *("latency_ms", "ttft_ms", "tokens_in", "tokens_out", "tokens_per_s", "cost_usd"),
     }
 )
 

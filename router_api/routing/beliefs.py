@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 from scipy.special import betaincinv
 
 from schemas.evidence import NOTHING, Effective
-from schemas.metrics import SCORE_ONE
+from schemas.metrics import SCORE_ONE, UPTIME
 from schemas.posterior import BetaPosterior, MetricEvidence, cell_posterior
 from schemas.router_config import RouterConfig
 
@@ -29,6 +29,7 @@ _FAILING_CERTAINTY: Final = 0.95
 # A half-life at which less than this is left of the last call does not speak of the last calls.
 _LAST_CALLS: Final = 0.5
 _NO_METRICS: Final[Metrics] = {}
+_UNSEEN: Final = MetricEvidence(NOTHING, NOTHING)
 
 
 class Tally(NamedTuple):
@@ -147,9 +148,15 @@ def total(parts: Iterable[Effective]) -> Effective:
 def _health(metrics: Metrics) -> Health:
     """Of calls as the pick, and in the place of another."""
     short = [metrics[name] for name in ("health", "fallback_health") if name in metrics]
-    paces = [total(each.fast for each in short), total(each.slow for each in short)]
-    if "success" in metrics:
-        paces += [metrics["success"].fast, metrics["success"].slow]
+    uptime, success = (metrics.get(name, _UNSEEN) for name in (UPTIME, "success"))
+    paces = [
+        total(each.fast for each in short),
+        uptime.fast,
+        total(each.slow for each in short),
+        success.fast,
+        uptime.slow,
+        success.slow,
+    ]
     recent = _tally(total(each.ruling for each in short))
     return Health(recent.calls, recent.answered, tuple(map(_tally, paces)))
 
