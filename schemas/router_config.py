@@ -157,10 +157,11 @@ class HalfLivesByClass(_Strict):
 
 
 class Prior(_Strict):
-    """How tiers become Beta priors. The numbers are those of LiteLLM's adaptive router."""
+    """How tiers become Beta priors. The means are a little hopeful: what is expected to be bad is
+    hardly tried, so a mean that is too low is found out later than one that is too high."""
 
-    mass: float = Field(default=10.0, ge=0.01, le=1e6)
-    tier_means: tuple[float, float, float] = (0.3, 0.5, 0.7)
+    mass: float = Field(default=5.0, ge=0.01, le=1e6)
+    tier_means: tuple[float, float, float] = (0.4, 0.6, 0.8)
     strength_bonus: float = Field(default=0.3, ge=0, le=1)
     cap: float = Field(default=0.95, gt=0, lt=1)
 
@@ -229,6 +230,13 @@ class RouterConfig(_Strict):
     half_lives_s: HalfLivesByClass = HalfLivesByClass()
     prior: Prior = Prior()
     max_evidence_mass: float = Field(default=10_000.0, gt=0, le=1e9)
+    exploration: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=10,
+        description="Spread of the beliefs that picks are drawn from, as a share of their variance:"
+        " 1 is Thompson sampling, less explores less",
+    )
     min_probability: float = Field(default=0.0, ge=0, lt=1)
     stickiness: Literal["session", "turn"] = "session"
     attribution_window_s: float = Field(default=86_400.0, gt=0, le=90 * 86_400.0)

@@ -117,6 +117,7 @@ def test_an_arm_that_is_new_gets_the_share_of_its_prior_at_once(
 ) -> None:
     """All but the last arm have a history; draws of their posteriors, and of its prior, agree."""
     config = router(arms, quality)
+    spread = config.exploration
     history = {
         key: sums
         for arm, (good, bad) in zip(config.arms[:-1], known, strict=False)
@@ -125,8 +126,8 @@ def test_an_arm_that_is_new_gets_the_share_of_its_prior_at_once(
     priors = [config.prior.of(arm, "writing") for arm in config.arms]
     seen = [*known[: len(arms) - 1], (0, 0)]
     draws = np.random.default_rng(1).beta(
-        [prior.alpha + good for prior, (good, _) in zip(priors, seen, strict=True)],
-        [prior.beta + bad for prior, (_, bad) in zip(priors, seen, strict=True)],
+        [(prior.alpha + good) / spread for prior, (good, _) in zip(priors, seen, strict=True)],
+        [(prior.beta + bad) / spread for prior, (_, bad) in zip(priors, seen, strict=True)],
         size=(20_000, len(arms)),
     )
     scores = quality * draws + (1.0 - quality) * np.array(cheapness(config.arms))

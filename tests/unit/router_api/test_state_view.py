@@ -55,14 +55,14 @@ def test_cell_shows_prior_posterior_and_chance() -> None:
     view = shown(snapshot(observed("a", [1.0] * 30 + [0.0] * 10)))
     known, unknown = cell(view, "a"), cell(view, "b")
 
-    assert known["prior"] == unknown["prior"] == {"alpha": 5.0, "beta": 5.0}
-    assert (known["alpha"], known["beta"]) == (35.0, 15.0)
-    assert known["mean"] == 0.7
+    assert known["prior"] == unknown["prior"] == {"alpha": 3.0, "beta": 2.0}
+    assert (known["alpha"], known["beta"]) == (33.0, 12.0)
+    assert known["mean"] == pytest.approx(33 / 45)
     assert known["observations"] == 40.0
     assert known["interval_90"] == pytest.approx(
-        [beta_distribution(35, 15).ppf(q) for q in (0.05, 0.95)]
+        [beta_distribution(33, 12).ppf(q) for q in (0.05, 0.95)]
     )
-    assert known["probability"] > 0.8
+    assert known["probability"] > 0.75
     assert known["probability"] + unknown["probability"] == 1.0
     assert unknown["metrics"] == {}
     assert cell(view, "a", "writing")["observations"] == 0.0

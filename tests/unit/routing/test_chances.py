@@ -118,6 +118,21 @@ def test_arms_within_the_buffer_are_equal() -> None:
     assert chance[3] < 0.001
 
 
+def test_exploration_is_a_share_of_the_variance() -> None:
+    """Beta(5, 5) and Beta(6, 4) with 1 are Beta(2.5, 2.5) and Beta(3, 2) with a half."""
+    halved = probabilities(many(2, exploration=0.5), believed((2.5, 2.5), (3, 2)))
+    assert halved == probabilities(many(2, exploration=1.0), believed((5, 5), (6, 4)))
+
+
+def test_less_exploration_leaves_more_to_the_best() -> None:
+    chances = [
+        probabilities(many(2, exploration=share), believed((60, 40), (50, 50)))[0]
+        for share in (4.0, 1.0, 0.5, 0.1)
+    ]
+    assert chances == sorted(chances)
+    assert chances[-1] - chances[0] > 0.2
+
+
 # Guards
 
 
@@ -241,7 +256,8 @@ def test_when_the_quadrature_fails_the_priors_decide(monkeypatch: pytest.MonkeyP
 
     table, learned = choice_table(tiers, "general", believed((900, 9), (9, 900)), 0b11)
 
-    priors = believed((3, 7), (7, 3), health=never_seen)
+    shapes = [tiers.prior.of(arm, "general") for arm in tiers.arms]
+    priors = believed(*((each.alpha, each.beta) for each in shapes), health=never_seen)
     assert not learned
     assert table == choice_table(tiers, "general", priors, 0b11)[0]
     assert table.probabilities[1] > table.probabilities[0]
