@@ -1,10 +1,10 @@
 """How close does a router that sees only what it picks come to the best arm of each request type?
 
-Recorded logs in which every model answered every prompt. Ten times, with other seeds, 20,000
-requests are drawn from a log with replacement. All arms have the same prior, and each is priced at
-its mean cost in the log. Utility is 0.7 · outcome + 0.3 · cheapness, where cheapness is 1 for the
-cheapest arm and 0 for the dearest. A contender learns the outcome of the arm that it picked, and no
-other.
+Recorded logs in which every model answered every prompt. Ten times (`BENCH_SEEDS`), with other
+seeds, 20,000 requests are drawn from a log with replacement. All arms have the same prior, and each
+is priced at its mean cost in the log. Utility is 0.7 · outcome + 0.3 · cheapness, where cheapness
+is 1 for the cheapest arm and 0 for the dearest. A contender learns the outcome of the arm that it
+picked, and no other.
 
 Figures are in percent of the per-type oracle: what the same requests would have earned with the arm
 that has the largest mean utility in the log among the prompts of the request's type. All contenders
@@ -47,7 +47,7 @@ from schemas.router_config import Arm, Price, RouterConfig, Weights
 _BESIDE: Final = Path(__file__).parents[2] / "shared" / "data"
 DATA: Final = Path(os.environ.get("BENCH_ROUTING_LOGS", _BESIDE))
 LOGS: Final = ("api2024", "mmlu_pro")
-SEEDS: Final = 10
+SEEDS: Final = int(os.environ.get("BENCH_SEEDS", "10"))
 TURNS: Final = 20_000
 DELAY_TURNS: Final = 500
 STEP_MS: Final = 5
@@ -137,6 +137,7 @@ def _measure(log: str, problem: Problem) -> None:
         runs = np.array([problem.percent_of_oracle(make, seed, TURNS) for seed in range(SEEDS)])
         where = f"{log}, {case}"
         print_figure("utility", where, "mean", runs.mean(), "% of oracle", who)
+        print_figure("utility", where, "standard error", standard_error(runs), "% of oracle", who)
         print_figure("utility", where, "lowest seed", runs.min(), "% of oracle", who)
         if ours is None:
             ours = runs
@@ -152,4 +153,9 @@ def _measure(log: str, problem: Problem) -> None:
 def paired(ours: FloatArray, theirs: FloatArray) -> tuple[float, float]:
     """Mean of the differences seed by seed, and its standard error."""
     differences = ours - theirs
-    return float(differences.mean()), float(differences.std(ddof=1) / sqrt(len(differences)))
+    return float(differences.mean()), standard_error(differences)
+
+
+def standard_error(runs: FloatArray) -> float:
+    """Of the mean of two or more runs."""
+    return float(runs.std(ddof=1) / sqrt(len(runs)))
