@@ -80,7 +80,7 @@ SHORT_LIVED: Final = frozenset(
 )
 UPTIME: Final = "uptime"
 # No matter of taste, so not configured: with the half-lives of `health` and `success` (3 s, 5 min
-# and 20 min by default) they make a ladder without a gap. At a half-life of H, failures show within
+# and 15 min by default) they make a ladder without a gap. At a half-life of H, failures show within
 # 60 calls where these come every H/50 to H/2.5: from 60 ms to 3 hours, on all steps together.
 UPTIME_SLOW_MS: Final = 8 * 3600 * 1000
 UPTIME_FAST_MS: Final = 30 * 1000

@@ -152,7 +152,7 @@ class HalfLivesByClass(_Strict):
     Pinned at first use: evidence already folded keeps the half-life it was folded with until a
     rebuild."""
 
-    quality: HalfLives = HalfLives(slow=None, fast=1200.0)
+    quality: HalfLives = HalfLives(slow=None, fast=900.0)
     latency: HalfLives = HalfLives(slow=300.0, fast=3.0)
 
 

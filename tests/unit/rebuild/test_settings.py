@@ -54,7 +54,7 @@ def test_half_lives_and_rewards_are_those_of_every_configuration() -> None:
             config_in(event).half_lives_s.quality,
             config_in(event).half_lives_s.latency,
         )
-        assert (quality.slow, quality.fast) == (7200.0, 1200.0)
+        assert (quality.slow, quality.fast) == (7200.0, 900.0)
         assert (latency.slow, latency.fast) == (300.0, None)
     assert config_in(chat).rewards == {"quality": 0.5, "error": 0.0, "loop": 2.0}
     assert config_in(chat).signals == ("loop",)
