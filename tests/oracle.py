@@ -221,7 +221,7 @@ class Oracle:
         classes = config.half_lives_s
         half_lives = classes.latency if metric in short else classes.quality
         if metric == "uptime":
-            half_lives = HalfLives(slow=8 * 3600.0, fast=30.0)
+            half_lives = HalfLives(slow=6 * 3600.0, fast=30.0)
         x = int(to_fixed(kind_of(metric), np.array([value]))[0])
         slow_only = metric in (
             "picked",

@@ -192,7 +192,7 @@ def _shapes(
 ) -> tuple[FloatArray, FloatArray]:
     """Shapes of each arm's worth: its quality if the call is answered, else nothing. For a reward
     of 0 or 1 that is a Beta of the same mass and the product of the means. Shapes divided by
-    `exploration` have that share of its variance, and its mean: the posterior reshaping of
+    `exploration` have its mean and about that share of its variance: the posterior reshaping of
     Chapelle and Li, "An Empirical Evaluation of Thompson Sampling", NIPS 2011."""
     answering = np.array([each.answering for each in health])
     alpha = np.array([each.alpha for each in quality]) / exploration
