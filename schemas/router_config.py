@@ -160,7 +160,7 @@ class Prior(_Strict):
     """How tiers become Beta priors. The means are a little hopeful: what is expected to be bad is
     hardly tried, so a mean that is too low is found out later than one that is too high."""
 
-    mass: float = Field(default=10.0, ge=0.01, le=1e6)
+    mass: float = Field(default=5.0, ge=0.01, le=1e6)
     tier_means: tuple[float, float, float] = (0.4, 0.6, 0.8)
     strength_bonus: float = Field(default=0.3, ge=0, le=1)
     cap: float = Field(default=0.95, gt=0, lt=1)
@@ -231,7 +231,7 @@ class RouterConfig(_Strict):
     prior: Prior = Prior()
     max_evidence_mass: float = Field(default=10_000.0, gt=0, le=1e9)
     exploration: float = Field(
-        default=0.65,
+        default=0.5,
         ge=0.01,
         le=10,
         description="Spread of the beliefs that picks are drawn from, as a share of their variance:"

@@ -120,11 +120,11 @@ def test_facts_count_once_and_one_sided_cells_keep_their_prior(deployment: Deplo
     assert before["events"]["folded"] == turns + scored["good"] + scored["bad"]
     assert before["events"]["duplicates"] == 7 * (scored["good"] + scored["bad"])
     # prior + evidence, never evidence alone: one side keeps exactly its prior
-    assert cells["good"]["alpha"] == pytest.approx(6 + scored["good"])
-    assert cells["good"]["beta"] == pytest.approx(4)
-    assert cells["bad"]["alpha"] == pytest.approx(6)
-    assert cells["bad"]["beta"] == pytest.approx(4 + scored["bad"])
-    assert (cells["new"]["alpha"], cells["new"]["beta"]) == pytest.approx((4, 6))
+    assert cells["good"]["alpha"] == pytest.approx(3 + scored["good"])
+    assert cells["good"]["beta"] == pytest.approx(2)
+    assert cells["bad"]["alpha"] == pytest.approx(3)
+    assert cells["bad"]["beta"] == pytest.approx(2 + scored["bad"])
+    assert (cells["new"]["alpha"], cells["new"]["beta"]) == pytest.approx((2, 3))
 
     consumer.terminate()
     consumer.wait(15)

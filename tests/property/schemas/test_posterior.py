@@ -72,8 +72,8 @@ def test_tiers_and_strengths_make_the_prior(tier: int, strong: bool) -> None:
     )
     prior = Prior().of(arm, "writing")
     mean = min({1: 0.4, 2: 0.6, 3: 0.8}[tier] + (0.3 if strong else 0.0), 0.95)
-    assert prior.alpha == pytest.approx(10 * mean)
-    assert prior.beta == pytest.approx(10 * (1 - mean))
+    assert prior.alpha == pytest.approx(5 * mean)
+    assert prior.beta == pytest.approx(5 * (1 - mean))
 
 
 def used(x: int, times: int, at_ms: int, *, slow_ms: int, fast_ms: int) -> dict[SeriesKey, Sums]:

@@ -55,12 +55,12 @@ def test_cell_shows_prior_posterior_and_chance() -> None:
     view = shown(snapshot(observed("a", [1.0] * 30 + [0.0] * 10)))
     known, unknown = cell(view, "a"), cell(view, "b")
 
-    assert known["prior"] == unknown["prior"] == {"alpha": 6.0, "beta": 4.0}
-    assert (known["alpha"], known["beta"]) == (36.0, 14.0)
-    assert known["mean"] == pytest.approx(36 / 50)
+    assert known["prior"] == unknown["prior"] == {"alpha": 3.0, "beta": 2.0}
+    assert (known["alpha"], known["beta"]) == (33.0, 12.0)
+    assert known["mean"] == pytest.approx(33 / 45)
     assert known["observations"] == 40.0
     assert known["interval_90"] == pytest.approx(
-        [beta_distribution(36, 14).ppf(q) for q in (0.05, 0.95)]
+        [beta_distribution(33, 12).ppf(q) for q in (0.05, 0.95)]
     )
     assert known["probability"] > 0.75
     assert known["probability"] + unknown["probability"] == 1.0

@@ -69,7 +69,7 @@ def test_quality_is_shared_by_deployments_and_speed_and_health_are_not() -> None
         observed("us", [0.0] * 3, metric="health"),
     )
 
-    assert (seen.quality[0].alpha, seen.quality[0].beta) == (6.0 + 6.0, 4.0 + 4.0)
+    assert (seen.quality[0].alpha, seen.quality[0].beta) == (3.0 + 6.0, 2.0 + 4.0)
     assert [each.n for each in seen.times] == [2.0, 0.0, 0.0]
     assert [each.calls for each in seen.health] == [0.0, 3.0, 0.0]
     assert seen.calls == (2.0, 3.0, 0.0)
