@@ -37,6 +37,7 @@ from producer.calibration import (
     tasks_of,
 )
 from producer.calibration_fit import SIGNALS, Evidence, area_at_turns, fit
+from producer.classifier import classify
 from producer.signal_rules.exchange import answer_starts
 from producer.signals import Signal, detect
 
@@ -207,20 +208,24 @@ def _print_cost(conversations: Sequence[Recorded]) -> None:
         ends = [*answer_starts(messages)[1:], len(messages)]
         for case in (conversation.observed.source, "all"):
             requests.setdefault(case, []).extend(messages[:end] for end in ends)
-    for case, sent in requests.items():
-        times = [_cpu_us(messages) for messages in sent]
-        print_figure("signals", case, "detect, median", float(np.median(times)), "us CPU")
-        print_figure("signals", case, "detect, p99", float(np.percentile(times, 99)), "us CPU")
-    for case, messages in _hostile().items():
-        first = _cpu_us(messages)
-        print_figure("signals", f"hostile, {case}", "detect, first time", first, "us CPU")
-        again = float(np.median([_cpu_us(messages) for _ in range(5)]))
-        print_figure("signals", f"hostile, {case}", "detect, again", again, "us CPU")
+    for read in (detect, classify):
+        for case, sent in requests.items():
+            times = [_cpu_us(read, messages) for messages in sent]
+            for name, percent in (("median", 50), ("p99", 99)):
+                value = float(np.percentile(times, percent))
+                print_figure("signals", case, f"{read.__name__}, {name}", value, "us CPU")
+        for case, messages in _hostile().items():
+            first = _cpu_us(read, messages)
+            again = float(np.median([_cpu_us(read, messages) for _ in range(5)]))
+            for name, value in (("first time", first), ("again", again)):
+                print_figure(
+                    "signals", f"hostile, {case}", f"{read.__name__}, {name}", value, "us CPU"
+                )
 
 
-def _cpu_us(messages: Messages) -> float:
+def _cpu_us(read: Callable[[Messages], object], messages: Messages) -> float:
     begin = time.thread_time_ns()
-    detect(messages)
+    read(messages)
     return (time.thread_time_ns() - begin) / 1000
 
 
