@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from consumer.errors import LogMismatch
-from consumer.store import Progress
+from consumer.progress import Progress
 
 
 async def log_mismatch(

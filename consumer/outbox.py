@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from consumer.fold import ShareKey
 from consumer.metrics import ConsumerMetrics
-from consumer.store import Progress
+from consumer.progress import Progress
 from schemas import events
 from schemas.codec import encode
 from schemas.snapshot import Snapshot, snapshot_key

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from consumer.store import Progress
+from consumer.progress import Progress
 
 
 class Refold:

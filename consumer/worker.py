@@ -32,9 +32,10 @@ from consumer.log_mismatch import log_mismatch
 from consumer.metrics import ConsumerMetrics
 from consumer.outbox import Outbox
 from consumer.polling import Polling
+from consumer.progress import Progress
 from consumer.records import Batch
 from consumer.refold import Refold
-from consumer.store import Progress, Store
+from consumer.store import Store
 from consumer.writer import Committed, Writer
 from schemas.snapshot import Snapshot
 from schemas.topics import Topics

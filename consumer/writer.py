@@ -22,13 +22,15 @@ from consumer.fold import (
     prepare,
     turns_of,
 )
+from consumer.progress import Progress
 from consumer.rebuild.settings import RebuildSettings, RevisedLog
 from consumer.recent import RecentSessions, RecentTurns
 from consumer.records import Batch, DeadLetter, split
 from consumer.routers import Routers, configure
 from consumer.sessions import Sessions, attribute, turns_moved
 from consumer.shares import Shares
-from consumer.store import Progress, Store, Transaction
+from consumer.store import Store
+from consumer.transaction import Transaction
 from schemas.errors import InvalidConfig
 from schemas.router_config import parse_config
 from schemas.snapshot import Snapshot

@@ -13,12 +13,13 @@ import numpy as np
 import psycopg
 
 from consumer.migrate import connect
+from consumer.progress import Progress
 from consumer.ragged import Ragged
 from consumer.rebuild.id_table import halves_of
 from consumer.rebuild.state import PartitionFold
 from consumer.rows import read_session
 from consumer.sql import sql
-from consumer.store import Progress, Store
+from consumer.store import Store
 
 _ROWS_AT_A_TIME: Final = 10_000
 

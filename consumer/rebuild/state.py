@@ -23,6 +23,7 @@ from consumer.fold import (
     prepare,
     turns_of,
 )
+from consumer.progress import Progress
 from consumer.rebuild.contents import Contents, Evidence, Folded, kept
 from consumer.rebuild.session_states import SessionStates
 from consumer.rebuild.settings import RebuildSettings, RevisedLog
@@ -30,7 +31,6 @@ from consumer.rebuild.turn_states import TurnStates
 from consumer.records import Batch, DeadLetter, split
 from consumer.routers import Routers
 from consumer.sessions import Sessions, attribute, turns_moved
-from consumer.store import Progress
 from consumer.writer import believe
 from schemas.evidence import SeriesKey, Sums
 

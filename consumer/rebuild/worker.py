@@ -22,6 +22,7 @@ import structlog
 
 from consumer.errors import ConsumerError
 from consumer.fold import MAX_BATCH_EVENTS
+from consumer.progress import Progress
 from consumer.rebuild import archived, checkpoint
 from consumer.rebuild.archived import Archive
 from consumer.rebuild.bounds import Range
@@ -35,7 +36,7 @@ from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.side import read_evidence
 from consumer.rebuild.state import PartitionFold
 from consumer.records import Batch
-from consumer.store import Progress, Store
+from consumer.store import Store
 from schemas.evidence import Sums
 
 log = structlog.get_logger(__name__)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from consumer.fold import ShareKey
+from consumer.progress import Progress
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
 from consumer.records import Batch
 from consumer.shares import Shares
-from consumer.store import Progress
 from consumer.writer import without_arms
 from schemas.snapshot import Snapshot
 

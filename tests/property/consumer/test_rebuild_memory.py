@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from consumer.fold import ShareKey
 from consumer.ledger import Ledger
+from consumer.progress import Progress
 from consumer.ragged import Ragged
 from consumer.rebuild.id_table import IdTable, halves_of
 from consumer.rebuild.ledger_file import LedgerFile
@@ -20,7 +21,6 @@ from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
 from consumer.rebuild.turn_states import UnsavedTurns
 from consumer.records import Batch
-from consumer.store import Progress
 from schemas.evidence import ZERO, SeriesKey, Sums
 from tests.factories import records
 from tests.in_memory import InMemory

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from consumer.progress import Progress
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
 from consumer.records import Batch
-from consumer.store import Progress
 from routefold.compare.cells import compare_cells
 from routefold.compare.flips import count_flips
 from routefold.compare.learned import Learned, learned

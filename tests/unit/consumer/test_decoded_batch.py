@@ -11,10 +11,10 @@ import pytest
 
 from consumer.decode import decode_batch
 from consumer.decoded import decoded_batch, decoded_events
+from consumer.progress import Progress
 from consumer.rebuild.settings import RebuildSettings
 from consumer.rebuild.state import PartitionFold
 from consumer.records import Batch, DecodedBatch
-from consumer.store import Progress
 from tests.factories import Record, records
 from tests.fixtures.rebuilding import busy_log
 

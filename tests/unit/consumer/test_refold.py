@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from consumer.progress import Progress
 from consumer.refold import Refold
-from consumer.store import Progress
 
 
 def at(partition: int, next_offset: int) -> Progress:
