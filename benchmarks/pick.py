@@ -33,6 +33,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.gateway import ROUTER, chats, router_config
 from benchmarks.report import OURS, print_figure
+from consumer.routers import PinnedHalfLives
 from producer.batching import to_message
 from producer.classifier import classify
 from producer.entries import Entry
@@ -57,20 +58,12 @@ REBUILDS: Final = 300
 REQUESTS: Final = 1_000
 OBSERVATIONS: Final = 100  # of each metric, arm and partition
 PEER: Final = "random.betavariate loop"
-# Metric, pace and half-life in milliseconds of the default configuration's series.
-_SERIES: Final = (
-    ("quality", "slow", 0),
-    ("quality", "fast", 1_800_000),
-    ("success", "slow", 0),
-    ("success", "fast", 1_800_000),
-    ("latency_ms", "slow", 300_000),
-    ("latency_ms", "fast", 5_000),
-    ("ttft_ms", "slow", 300_000),
-    ("ttft_ms", "fast", 5_000),
-    ("picked", "slow", 0),
-    ("tokens_in", "slow", 0),
-    ("tokens_out", "slow", 0),
-    ("cost_usd", "slow", 0),
+ANSWERED: Final = 0.98  # share of calls
+# What completions and scores leave behind, at the paces that the consumer keeps them.
+_CALLS: Final = ("success", "health", "uptime")
+_METRICS: Final = (
+    *("quality", "latency_ms", "ttft_ms", "picked", "tokens_in", "tokens_out", "cost_usd"),
+    *_CALLS,
 )
 
 
@@ -122,21 +115,25 @@ def _learned(config: RouterConfig, rng: random.Random) -> list[Snapshot]:
     The dearer an arm the better it is, so that most of them are in the race.
     """
     last = len(config.arms) - 1
+    paces = PinnedHalfLives.of(config).paces
     shares = []
     for partition in range(DEFAULT_EVENT_PARTITIONS):
         rows: dict[SeriesKey, Sums] = {}
         for index, arm in enumerate(config.arms):
             mean = 0.35 + 0.4 * index / last
             scores = [min(1.0, max(0.0, rng.gauss(mean, 0.2))) for _ in range(OBSERVATIONS)]
-            for metric, pace, half_life_ms in _SERIES:
-                rows |= observed(
-                    arm.name,
-                    scores,
-                    metric=metric,
-                    pace=pace,
-                    half_life_ms=half_life_ms,
-                    at_ms=T0,
-                )
+            answered = [float(rng.random() < ANSWERED) for _ in range(OBSERVATIONS)]
+            for metric in _METRICS:
+                values = answered if metric in _CALLS else scores
+                for pace, half_life_ms in paces(metric):
+                    rows |= observed(
+                        arm.name,
+                        values,
+                        metric=metric,
+                        pace=pace,
+                        half_life_ms=half_life_ms,
+                        at_ms=T0,
+                    )
         shares.append(snapshot(rows, partition=partition, as_of_ms=T0))
     return shares
 
