@@ -10,11 +10,11 @@ import os
 import signal
 import sys
 import traceback
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final, NoReturn
 
 import typer
 
-from routefold import __version__
 from routefold.commands import (
     apply,
     audit,
@@ -73,7 +73,11 @@ for command in (
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"routefold {__version__}")
+        try:
+            number = version("routefold")
+        except PackageNotFoundError:  # run from a source tree that was never installed
+            number = "unknown"
+        typer.echo(f"routefold {number}")
         raise typer.Exit
 
 

@@ -47,3 +47,17 @@ def _interrupt_when_running(child: str, directory: Path, environment: dict[str, 
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(family, timeout=3)
     assert alive == []
+
+
+def test_interrupted_while_the_program_loads(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    ended = subprocess.run(
+        program("--help"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=STOP_LIMIT_S,
+        env=clean_environment() | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert ended.returncode == 128 + signal.SIGINT
+    assert ended.stderr == ""
