@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -15,12 +14,10 @@ from consumer.migrate import migrate
 from consumer.rebuild.promote import promote
 from consumer.rebuild.settings import RebuildSettings
 from schemas.topics import Topics
-from tests.factories import configured
-from tests.fixtures.pipeline import consuming, eventually
+from tests.fixtures.pipeline import eventually
 from tests.fixtures.servers import Servers as Stack
 from tests.fixtures.switching import (
     CLEAN,
-    CONFIG,
     LIVE,
     TYPES,
     Installation,
@@ -35,19 +32,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 async def installed(stack: Stack, topics: Topics, database: str) -> Installation:
-    """A folded log of some hundred turns, and a complete rebuild `clean` of it."""
-    made = Installation(stack, topics, database)
-    await made.publish([configured(CONFIG), *events(300)])
-    async with consumer(made):
-        await made.all_folded()
-    await made.rebuild("clean", CLEAN)
-    return made
-
-
-@asynccontextmanager
-async def consumer(made: Installation) -> AsyncIterator[None]:
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics):
-        yield
+    return await Installation.rebuilt(stack, topics, database)
 
 
 def lose_everything(made: Installation) -> None:
@@ -72,7 +57,7 @@ async def test_after_a_promote_routers_follow_the_database_made_anew(
 ) -> None:
     made = installed
     async with replicas(made) as found:
-        async with consumer(made):
+        async with made.consuming():
             await promote(made.servers, "clean")
             await all_on(found, 1)
             await made.publish(events(200, seed=2))
@@ -82,7 +67,7 @@ async def test_after_a_promote_routers_follow_the_database_made_anew(
 
         lose(made)
         await made.publish(events(100, seed=3))
-        async with consumer(made):
+        async with made.consuming():
             await all_on(found, 2)
             await made.all_folded()
             assert made.evidence("routefold") == await made.counted_by_hand(LIVE)
@@ -97,7 +82,7 @@ async def test_after_a_promote_routers_follow_the_database_made_anew(
         await all_know(late, made, LIVE)
         assert late[0].subscriber.directory.generation == 2
     # and everything goes on from there
-    async with consumer(made):
+    async with made.consuming():
         await made.rebuild("again", CLEAN)
         assert (await promote(made.servers, "again")).generation.number == 3
         await made.all_folded()
@@ -110,7 +95,7 @@ async def test_a_database_lost_before_any_promote_is_a_generation_too(
     async with replicas(made) as found:
         known = [latest(each) for each in found]
         lose_everything(made)
-        async with consumer(made):
+        async with made.consuming():
             await all_on(found, 1)
             await made.all_folded()
             await all_know(found, made, LIVE)
@@ -123,14 +108,14 @@ async def test_a_database_lost_before_any_promote_is_a_generation_too(
 async def test_while_nothing_is_lost_no_generation_begins(installed: Installation) -> None:
     made = installed
     for seed in (2, 3):
-        async with consumer(made):
+        async with made.consuming():
             await made.publish(events(50, seed=seed))
             await made.all_folded()
     assert live(made.dsn).number == 0
-    async with consumer(made):
+    async with made.consuming():
         await promote(made.servers, "clean")
         await made.all_folded()
-    async with consumer(made):
+    async with made.consuming():
         await made.publish(events(50, seed=4))
         await made.all_folded()
     assert live(made.dsn).number == 1
@@ -148,7 +133,7 @@ async def consume_until_the_tables_go(made: Installation) -> None:
         return {row[0] for row in made.rows("routefold", "SELECT epoch FROM partition_progress")}
 
     before = epochs()
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics) as task:
+    async with made.consuming() as task:
         await eventually(lambda: not before & epochs())
         execute(made, "DROP SCHEMA routefold CASCADE")
         await asyncio.wait_for(asyncio.shield(task), 30)

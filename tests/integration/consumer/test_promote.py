@@ -20,12 +20,11 @@ from routefold.audit.states import StateName, States
 from routefold.history.log import open_log
 from schemas.topics import Topics
 from tests.factories import config, configured
-from tests.fixtures.pipeline import consuming, eventually
+from tests.fixtures.pipeline import eventually
 from tests.fixtures.servers import Servers as Stack
 from tests.fixtures.switching import (
     ARMS,
     CLEAN,
-    CONFIG,
     LIVE,
     TYPES,
     Installation,
@@ -40,20 +39,14 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 async def installed(stack: Stack, topics: Topics, database: str) -> Installation:
-    """A folded log of some hundred turns, and a complete rebuild `clean` of it."""
-    made = Installation(stack, topics, database)
-    await made.publish([configured(CONFIG), *events(300)])
-    async with consuming(stack.bootstrap_servers, database, topics):
-        await made.all_folded()
-    await made.rebuild("clean", CLEAN)
-    return made
+    return await Installation.rebuilt(stack, topics, database)
 
 
 async def test_a_switch_under_traffic_loses_and_mixes_nothing(installed: Installation) -> None:
     """Promote, then roll back, while events come and two replicas pick."""
     made = installed
     async with (
-        consuming(made.stack.bootstrap_servers, made.dsn, made.topics),
+        made.consuming(),
         replicas(made) as found,
     ):
         async with made.traffic(seed=2):
@@ -116,7 +109,7 @@ async def test_the_switch_is_told_in_every_partition(installed: Installation) ->
     made = installed
     promotion = await promote(made.servers, "clean")
     assert not await taken_up(made.dsn, 1, timeout_s=0)
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics):
+    async with made.consuming():
         assert await taken_up(made.dsn, 1)
         await made.all_folded()
     told = await made.switches()
@@ -135,7 +128,7 @@ async def test_an_idle_consumer_follows(installed: Installation) -> None:
     """Nothing comes that could fence it."""
     made = installed
     async with (
-        consuming(made.stack.bootstrap_servers, made.dsn, made.topics),
+        made.consuming(),
         replicas(made, 1) as (replica,),
     ):
         await promote(made.servers, "clean")
@@ -148,14 +141,13 @@ async def test_two_consumers_follow_and_a_replica_that_starts_reads_one_generati
     installed: Installation,
 ) -> None:
     made = installed
-    args = (made.stack.bootstrap_servers, made.dsn, made.topics)
-    async with consuming(*args), consuming(*args), made.traffic(seed=4):
+    async with made.consuming(), made.consuming(), made.traffic(seed=4):
         await asyncio.sleep(1)
         await promote(made.servers, "clean")
         async with replicas(made) as found:
             await all_on(found, 1)
         read = {name: digest for each in found for name, digest in each.read.items()}
-    async with consuming(*args):
+    async with made.consuming():
         await made.all_folded()
     assert made.evidence("routefold_clean") == await made.counted_by_hand(CLEAN)
     assert await digests_of_the_log(made, read) == read
@@ -166,7 +158,7 @@ async def test_what_is_live_keeps_its_settings_and_verifies(installed: Installat
     made = installed
     await promote(made.servers, "clean")
     alone = [event for event in events(400, seed=5) if event.source == "importer"]
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics):
+    async with made.consuming():
         await made.publish(alone)
         await made.all_folded()
         await made.publish(events(100, seed=6))

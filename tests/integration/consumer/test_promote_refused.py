@@ -19,12 +19,9 @@ from consumer.rebuild.errors import RebuildRefused
 from consumer.rebuild.promote import Promotion, Step, promote, rollback
 from consumer.rebuild.rebuild import Servers
 from schemas.topics import Topics
-from tests.factories import configured
-from tests.fixtures.pipeline import consuming
 from tests.fixtures.servers import Servers as Stack
 from tests.fixtures.switching import (
     CLEAN,
-    CONFIG,
     LIVE,
     Installation,
     events,
@@ -36,13 +33,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 async def installed(stack: Stack, topics: Topics, database: str) -> Installation:
-    """A folded log of some hundred turns, and a complete rebuild `clean` of it."""
-    made = Installation(stack, topics, database)
-    await made.publish([configured(CONFIG), *events(300)])
-    async with consuming(stack.bootstrap_servers, database, topics):
-        await made.all_folded()
-    await made.rebuild("clean", CLEAN)
-    return made
+    return await Installation.rebuilt(stack, topics, database)
 
 
 async def test_what_can_not_be_promoted_is_refused_and_changes_nothing(
@@ -129,7 +120,7 @@ class BrokenOff(Exception):
 
 async def test_broken_off_at_any_step_the_live_state_goes_on(installed: Installation) -> None:
     made = installed
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics) as task:
+    async with made.consuming() as task:
         for step in list(Step)[:-1]:
 
             def end(reached: Step, at: Step = step) -> None:
@@ -166,7 +157,7 @@ async def test_killed_before_its_commit_it_has_changed_nothing(installed: Instal
     made = installed
     servers = made.servers
     where = json.dumps([servers.bootstrap_servers, servers.topic, servers.postgres_dsn])
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics) as task:
+    async with made.consuming() as task:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", KILLED, where, stdout=subprocess.PIPE
         )
@@ -191,7 +182,7 @@ async def test_it_gives_way_when_the_last_events_take_too_long(
     """Commits of the live consumer are held for a moment only; then the catching up begins anew."""
     made = installed
     await made.publish(events(100, seed=8))
-    async with consuming(made.stack.bootstrap_servers, made.dsn, made.topics):
+    async with made.consuming():
         await made.all_folded()
     tries: list[Step] = []
 
