@@ -32,7 +32,7 @@ from router_api.routing.table import ChoiceTable, ranked_fallbacks, unit_hash
 from schemas.events import Turn
 from schemas.router_config import RouterConfig
 
-# A build takes 1 to 2 ms at 8 arms: ten a second for each of seven types are a tenth of a core, and
+# A build takes 2 to 3 ms at 8 arms: ten a second for each of seven types are a fifth of a core, and
 # add 50 ms on average to the time from an outcome to its use.
 MIN_REBUILD_INTERVAL_MS: Final = 100
 # From there on a build's cost grows with the arms, and the interval with it.
