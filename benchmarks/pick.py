@@ -61,10 +61,8 @@ PEER: Final = "random.betavariate loop"
 ANSWERED: Final = 0.98  # share of calls
 # What completions and scores leave behind, at the paces that the consumer keeps them.
 _CALLS: Final = ("success", "health", "uptime")
-_METRICS: Final = (
-    *("quality", "latency_ms", "ttft_ms", "picked", "tokens_in", "tokens_out", "cost_usd"),
-    *_CALLS,
-)
+_TIMES: Final = ("latency_ms", "ttft_ms")
+_OTHERS: Final = ("quality", "picked", "tokens_in", "tokens_out", "cost_usd")
 
 
 def run() -> None:
@@ -123,7 +121,7 @@ def _learned(config: RouterConfig, rng: random.Random) -> list[Snapshot]:
             mean = 0.35 + 0.4 * index / last
             scores = [min(1.0, max(0.0, rng.gauss(mean, 0.2))) for _ in range(OBSERVATIONS)]
             answered = [float(rng.random() < ANSWERED) for _ in range(OBSERVATIONS)]
-            for metric in _METRICS:
+            for metric in (*_OTHERS, *_TIMES, *_CALLS):
                 values = answered if metric in _CALLS else scores
                 for pace, half_life_ms in paces(metric):
                     rows |= observed(

@@ -4,7 +4,8 @@ Recorded conversations with a success label (MINT, InterCode, tau-bench). Whole 
 fair measure: they end when they succeed, so their length alone gives areas of .86 to .96. Compared
 are conversations that go on after the same turn, by what was known then: at turns 2, 3, 4, 5, 6 and
 8, averaged by the number of conversations. "answered": when answer k was given; "reacted": when
-the next request, which shows the reaction to it, has arrived.
+the next request, which shows the reaction to it, has arrived. The classifier is timed on the same
+requests.
 """
 
 from __future__ import annotations
@@ -209,18 +210,22 @@ def _print_cost(conversations: Sequence[Recorded]) -> None:
         for case in (conversation.observed.source, "all"):
             requests.setdefault(case, []).extend(messages[:end] for end in ends)
     for read in (detect, classify):
-        for case, sent in requests.items():
-            times = [_cpu_us(read, messages) for messages in sent]
-            for name, percent in (("median", 50), ("p99", 99)):
-                value = float(np.percentile(times, percent))
-                print_figure("signals", case, f"{read.__name__}, {name}", value, "us CPU")
-        for case, messages in _hostile().items():
-            first = _cpu_us(read, messages)
-            again = float(np.median([_cpu_us(read, messages) for _ in range(5)]))
-            for name, value in (("first time", first), ("again", again)):
-                print_figure(
-                    "signals", f"hostile, {case}", f"{read.__name__}, {name}", value, "us CPU"
-                )
+        _print_times(read, requests)
+
+
+def _print_times(
+    read: Callable[[Messages], object], requests: Mapping[str, Sequence[Messages]]
+) -> None:
+    name = read.__name__
+    for case, sent in requests.items():
+        times = [_cpu_us(read, messages) for messages in sent]
+        print_figure("signals", case, f"{name}, median", float(np.median(times)), "us CPU")
+        print_figure("signals", case, f"{name}, p99", float(np.percentile(times, 99)), "us CPU")
+    for case, messages in _hostile().items():
+        first = _cpu_us(read, messages)
+        print_figure("signals", f"hostile, {case}", f"{name}, first time", first, "us CPU")
+        again = float(np.median([_cpu_us(read, messages) for _ in range(5)]))
+        print_figure("signals", f"hostile, {case}", f"{name}, again", again, "us CPU")
 
 
 def _cpu_us(read: Callable[[Messages], object], messages: Messages) -> float:

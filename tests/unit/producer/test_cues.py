@@ -51,7 +51,7 @@ def test_a_cue_is_found_beside_others_where_it_is_found_alone(
     monkeypatch.setattr(cues, "_AUTOMATON_PATTERN_BYTES", pattern_bytes)
     together = _finder(rules)
     alone = [(cue.name, _finder([cue])) for cue in rules]
-    texts = _texts(file)[::4]
+    texts = _texts(file)
     seen = set()
     for text in texts:
         found = together.find(text)
